@@ -1,0 +1,27 @@
+"""skensemble: ensembles of torch networks that scikit-learn treats as its own."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "MLP": "networks",
+    "NetClassifier": "estimators",
+    "NetRegressor": "estimators",
+    "Network": "networks",
+    "Optimizer": "optimizers",
+    "ResNet": "networks",
+    "ConvNet": "networks",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(import_module(f"skensemble.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'skensemble' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
