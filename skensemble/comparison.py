@@ -5,12 +5,13 @@ import numbers
 import threading
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.metrics import check_scoring, log_loss, make_scorer
+from sklearn.metrics import check_scoring, log_loss
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv, cross_validate, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
@@ -349,8 +350,7 @@ def _scorers(scoring, estimator, X, y, classify, labelled):
     names = scoring if isinstance(scoring, dict) else {name: name for name in scoring}
     scorers = {name: check_scoring(estimator, scoring=scorer) for name, scorer in names.items()}
     if labelled and hasattr(estimator, "predict_proba"):
-        nats = make_scorer(log_loss, response_method="predict_proba", greater_is_better=False, labels=np.unique(y))
-        scorers.setdefault("neg_log_loss", nats)
+        scorers.setdefault("neg_log_loss", partial(_neg_log_loss, labels=np.unique(y)))
     if not classify and y.ndim == 1:
         scorers.setdefault("neg_root_mean_squared_error", check_scoring(scoring="neg_root_mean_squared_error"))
     baseline = (DummyClassifier() if classify else DummyRegressor()).fit(X, y)
@@ -364,6 +364,14 @@ def _scorers(scoring, estimator, X, y, classify, labelled):
             except (ValueError, TypeError, AttributeError) as error:
                 raise ValueError(f"scoring {name!r} does not fit this target: {error}") from None
     return scorers
+
+
+def _neg_log_loss(estimator, X, y, labels):
+    """In nats; a class that the training rows lacked has probability 0, and float32 sums to 1 in float64 too."""
+    given = estimator.predict_proba(X)
+    proba = np.zeros((len(given), len(labels)))
+    proba[:, np.searchsorted(labels, estimator.classes_)] = given
+    return -log_loss(y, proba / proba.sum(axis=1, keepdims=True), labels=labels)
 
 
 def _rows(X, rows):
