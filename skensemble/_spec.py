@@ -65,8 +65,7 @@ class SettingsSpec(BaseEstimator):
             if name not in known:
                 choice = getattr(self, self._choice)
                 raise ValueError(
-                    f"{type(self).__name__} {choice!r} has no setting {name!r}. "
-                    f"It has: {', '.join(sorted(known))}."
+                    f"{type(self).__name__} {choice!r} has no setting {name!r}. It has: {', '.join(sorted(known))}."
                 )
 
 

@@ -12,7 +12,6 @@ import typer
 from typer.core import TyperGroup
 
 _CLICK_ERROR = typer.BadParameter.__mro__[2]  # ClickException, wherever this release of typer keeps it
-_READERS = {".csv": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet", ".feather": "read_feather"}
 _METHODS = ("single", "bagging", "boosting")
 _PIPE_WIDTH = 160
 
@@ -119,7 +118,7 @@ def compare(
         from skensemble.candidates import default_estimators
         from skensemble.comparison import compare as run
 
-        _check_names(network, optimizers, scoring)
+        _check_names(methods, network, optimizers, scoring)
         X, y, task = _load(data, target, task and task.value)
         choices = {"methods": methods, "network": network, "optimizers": optimizers, "n_estimators": n_estimators}
         candidates = default_estimators(X, task=task, **choices, max_epochs=max_epochs, random_state=seed)
@@ -140,9 +139,10 @@ def optimizers():
         from skensemble.optimizers import optimizer_table
 
         rows = optimizer_table()
-    table = _table(*(name.replace("_", " ") for name in rows[0]))
+    table = _table("name", "default lr", "element-wise", "closure", "class", "note")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        facts = [row[key] for key in ("name", "lr", "elementwise", "closure", "class")]
+        table.add_row(*map(_cell, facts), row["refusal"] or row["summary"])
     _console().print(table)
     typer.echo(f"{len(rows)} optimizers.")
 
@@ -176,18 +176,21 @@ def _names(option, text):
     return names
 
 
-def _check_names(network, optimizers, scoring):
-    from sklearn.metrics import get_scorer, get_scorer_names
+def _check_names(methods, network, optimizers, scoring):
+    from sklearn.metrics import get_scorer_names
 
     from skensemble._spec import unknown_name
+    from skensemble.networks import as_network
     from skensemble.optimizers import Optimizer
 
+    for name in methods:
+        if name not in _METHODS:
+            raise unknown_name("method", name, _METHODS)
+    as_network(network)
     for name in optimizers:
-        Optimizer(name)
-    if scoring is not None:
-        if scoring not in get_scorer_names():
-            raise unknown_name("scoring", scoring, get_scorer_names())
-        get_scorer(scoring)
+        Optimizer(name).check()
+    if scoring is not None and scoring not in get_scorer_names():
+        raise unknown_name("scoring", scoring, get_scorer_names())
 
 
 def _check_output(path, data):
@@ -242,10 +245,11 @@ def _write(comparison, path, request):
 
 def _load(data, target, task):
     from skensemble.candidates import guess_task
+    from skensemble.tables import READERS, check_target, read_table
 
     path = Path(data)
-    if path.suffix.lower() in _READERS or path.exists() or path.name != data:
-        X, y = _read(path, target)
+    if path.suffix.lower() in READERS or path.exists() or path.name != data:
+        X, y = read_table(path, target)
         target = target or "target"
     else:
         from skensemble.datasets import load_dataset
@@ -258,65 +262,7 @@ def _load(data, target, task):
             raise Refusal(f"{data!r} is neither a file nor a built-in set. {error}") from None
         X, y, task, target = found.X, found.y, task or found.task, "target"
     task = task or guess_task(y)
-    return X, _checked_target(y, task, target), task
-
-
-def _read(path, target):
-    import pandas
-
-    reader = _READERS.get(path.suffix.lower())
-    if not path.is_file():
-        raise Refusal(f"{path} is not a file. DATA wants an existing {_either(_READERS)} file, or a built-in set.")
-    if reader is None:
-        raise Refusal(f"{path} ends in {path.suffix or 'nothing'!r}. A file wants to end in {_either(_READERS)}.")
-    try:
-        options = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
-        frame = getattr(pandas, reader)(path, **options)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise Refusal(f"{path} cannot be read as {path.suffix.lower()}: {error}") from None
-    frame.columns = frame.columns.map(str)
-    column = "target" if target is None else target
-    if column not in frame.columns:
-        raise Refusal(f"{path} has no column {column!r}. Name one with --target: {', '.join(frame.columns)}.")
-    if not frame.columns.is_unique:
-        raise Refusal(
-            f"{path} wants different column names. Got {', '.join(frame.columns[frame.columns.duplicated()])}."
-        )
-    if frame.shape[1] < 2:
-        raise Refusal(f"{path} wants at least one column besides {column!r}. Got none.")
-    if frame[column].isna().any():
-        raise Refusal(
-            f"Column {column!r} wants a value in every row. Got {frame[column].isna().sum()} missing; drop those rows."
-        )
-    X = frame.drop(columns=column)
-    endless = [name for name in X.select_dtypes("number") if X[name].abs().max() == float("inf")]
-    if endless:
-        raise Refusal(f"{path} wants finite numbers. Got infinity in {', '.join(endless)}; leave those cells empty.")
-    return X, frame[column].tolist()
-
-
-def _either(names):
-    *most, last = names
-    return f"{', '.join(most)} or {last}"
-
-
-def _checked_target(y, task, name):
-    import numpy as np
-
-    y = np.asarray(y)
-    if y.dtype.kind not in "biufU":  # dates, or a mixture
-        y = y.astype(str)
-    if len(np.unique(y)) < 2:
-        raise Refusal(f"Column {name!r} wants at least two different values. Got {_cell(np.unique(y).tolist())}.")
-    if task == "regression" and y.dtype.kind not in "iuf":
-        raise Refusal(f"Regression wants numbers. Got {y[0]!s} in column {name!r}; try --task classification.")
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise Refusal(f"Column {name!r} wants finite numbers. Got infinity.")
-    if task == "regression":
-        return y.astype(float)
-    if y.dtype.kind == "f" and (y != np.round(y)).any():
-        raise Refusal(f"Classification wants labels. Got fractions in column {name!r}; try --task regression.")
-    return y.astype(int) if y.dtype.kind == "f" else y
+    return X, check_target(y, task, target), task
 
 
 def _describe(y, task):
@@ -368,19 +314,18 @@ def _cell(value):
 
 def _show(comparison, subject, network, max_epochs):
     console = _console()
-    error = "log_loss" if "log_loss" in comparison.table() else "rmse"
-    headers = {"log_loss": "log loss\n(nats)", "rmse": "RMSE\n(target's units)"}
-    table = _table(
-        "\nmethod", "\noptimizer", f"{comparison.metric}\n(mean ± sd)", headers[error], "gap\n(train - valid.)",
-        "fit time\n(s per fold)",
-    )  # fmt: skip
+    summary = comparison.table()
+    error, header, digits = ("log_loss", "log loss\n(nats)", ".3f")
+    if error not in summary:
+        error, header, digits = ("rmse", "RMSE\n(target's units)", ".4g")
+    score = f"{comparison.metric}\n(mean ± sd)"
+    table = _table("\nmethod", "\noptimizer", score, header, "gap\n(train - val)", "fit time\n(s per fold)")
     for column in table.columns[2:]:
         column.justify = "right"
-    for name, row in comparison.table().iterrows():
-        table.add_row(
-            *name.split("/", 1), f"{row['score']:.3f} ± {row['score_std']:.3f}", f"{row[error]:.4g}",
-            f"{row['gap']:+.3f}", f"{row['fit_seconds']:.2f}", style="bold" if name == comparison.best_ else None,
-        )  # fmt: skip
+    for name, row in summary.iterrows():
+        cells = f"{row['score']:.3f} ± {row['score_std']:.3f}", f"{row[error]:{digits}}", f"{row['gap']:+.3f}"
+        style = "bold" if name == comparison.best_ else None
+        table.add_row(*name.split("/", 1), *cells, f"{row['fit_seconds']:.2f}", style=style)
     n_folds = len(comparison.splits_)
     method, optimizer = comparison.best_.split("/", 1)
     console.print(f"{subject}.", markup=False)

@@ -129,7 +129,7 @@ def spoil(table, how):
 @pytest.mark.parametrize(
     "how, options, message",
     [
-        ("one class", [], "at least two different values. Got yes"),
+        ("one class", [], "at least two different values. Got only yes"),
         ("gap in target", [], "wants a value in every row. Got 1 missing"),
         ("rare class", ["--cv", "4"], "4 folds want at least 4 training rows of each class. Got 2 of class maybe"),
         ("few rows", [], "Got 4 for 5 folds"),
