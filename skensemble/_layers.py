@@ -1,0 +1,183 @@
+"""Layers that know of members: dropout from a member's own stream, batch normalization over real rows only."""
+
+import torch
+from torch import nn
+from torch.autograd.function import Function
+
+from ._random import active_draw
+
+_LEVELS = 65536
+
+
+class _KeepBits(Function):
+    """Sixteen random bits for each element; under vmap, those of each member from its own stream."""
+
+    @staticmethod
+    def forward(x):
+        return active_draw().keep_bits(tuple(x.shape))[0].to(x.device)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return None
+
+    @staticmethod
+    def vmap(info, in_dims, x):
+        shape = list(x.shape)
+        if in_dims[0] is not None:
+            del shape[in_dims[0]]
+        return active_draw().keep_bits(tuple(shape)).to(x.device), 0
+
+
+class _RealRows(Function):
+    """Which rows of a batch are real, as ones and zeros; under vmap, those of each member."""
+
+    @staticmethod
+    def forward(x):
+        rows = active_draw().rows
+        return (torch.ones(1, len(x), dtype=torch.bool, device=x.device) if rows is None else rows)[0].to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return None
+
+    @staticmethod
+    def vmap(info, in_dims, x):
+        rows = active_draw().rows
+        return rows.to(dtype=x.dtype, device=x.device), 0
+
+
+class Dropout(nn.Dropout):
+    """Dropout (Srivastava et al. 2014, section 4) that draws from the stream of the member in training.
+
+    An element is kept where 16 random bits lie under a threshold, and kept ones are divided by the share that is
+    kept, so that the expectation is exact. Outside a fit of this package it is `torch.nn.Dropout`.
+    """
+
+    def forward(self, x):
+        """Drop elements of `x`, of shape (n_rows, ...), with probability `p` in training."""
+        if not self.training or self.p == 0 or active_draw() is None:
+            return super().forward(x)
+        threshold = round((1 - self.p) * _LEVELS)
+        if threshold == 0:
+            return x * 0
+        keep = _KeepBits.apply(x) < threshold
+        return x * (keep.to(x.dtype) * (_LEVELS / threshold))
+
+
+class _RealRowsOnly:
+    """Batch normalization (Ioffe & Szegedy 2015, algorithm 1) whose statistics are those of the real rows.
+
+    A batch that has one value a channel has no variance: it is normalized by the running statistics, and leaves them.
+    """
+
+    def forward(self, x):
+        """Normalize `x`, of shape (n_rows, n_channels, ...), by channel."""
+        draw = active_draw()
+        if not self.training or draw is None:
+            return super().forward(x)
+        spatial = x[0, 0].numel()
+        if draw.rows is None and x.shape[0] * spatial > 1:
+            return super().forward(x)
+        return self._forward_rows(x, spatial)
+
+    def _forward_rows(self, x, spatial):
+        shape = (1, -1) + (1,) * (x.dim() - 2)
+        dims = (0, *range(2, x.dim()))
+        rows = _RealRows.apply(x)
+        rows_of_x = rows.reshape((-1,) + (1,) * (x.dim() - 1))
+        n = rows.sum() * spatial
+        mean = (x * rows_of_x).sum(dims) / n.clamp(min=1)
+        var = ((x - mean.reshape(shape)).square() * rows_of_x).sum(dims) / n.clamp(min=1)
+        enough = n > 1
+        if self.running_mean is not None:
+            with torch.no_grad():
+                step = enough * self.momentum
+                self.running_mean.add_((mean - self.running_mean) * step)
+                unbiased = var * n / (n - 1).clamp(min=1)
+                self.running_var.add_((unbiased - self.running_var) * step)
+                self.num_batches_tracked.add_(enough.long())
+            mean = torch.where(enough, mean, self.running_mean)
+            var = torch.where(enough, var, self.running_var)
+        x = (x - mean.reshape(shape)) * torch.rsqrt(var + self.eps).reshape(shape)
+        if self.affine:
+            x = x * self.weight.reshape(shape) + self.bias.reshape(shape)
+        return x
+
+
+class BatchNorm1d(_RealRowsOnly, nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d` over the real rows of a batch, and safe for batches of one row."""
+
+
+class BatchNorm2d(_RealRowsOnly, nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d` over the real rows of a batch."""
+
+
+_OURS = {nn.Dropout: Dropout, nn.BatchNorm1d: BatchNorm1d, nn.BatchNorm2d: BatchNorm2d}
+
+
+def adopt(module):
+    """Give a network's own dropout and batch normalization the classes of this file, in place.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any network. Only layers of exactly torch's classes are touched; parameters and buffers are not.
+
+    Returns
+    -------
+    module : torch.nn.Module
+        The same object.
+    """
+    for layer in module.modules():
+        ours = _OURS.get(type(layer))
+        if ours is not None and (ours is Dropout or (layer.momentum is not None and layer.track_running_stats)):
+            layer.__class__ = ours
+    return module
+
+
+class InputScaler(nn.Module):
+    """Scale each input by a mean and a scale, kept as buffers.
+
+    Parameters
+    ----------
+    mean, scale : array-like of shape (n_features,)
+        Weighted mean and standard deviation of the training rows; a constant column has scale 1.
+    """
+
+    def __init__(self, mean, scale):
+        super().__init__()
+        self.register_buffer("mean", torch.as_tensor(mean))
+        self.register_buffer("scale", torch.as_tensor(scale))
+
+    def forward(self, x):
+        """Return ``(x - mean) / scale``, of the shape of `x`, (n_rows, n_features)."""
+        return (x - self.mean) / self.scale
+
+
+class ScaledNetwork(nn.Module):
+    """A network behind its input scaling.
+
+    Parameters
+    ----------
+    scaler : InputScaler
+        Applied first.
+    network : torch.nn.Module
+        Gets the scaled inputs.
+    """
+
+    def __init__(self, scaler, network):
+        super().__init__()
+        self.scaler = scaler
+        self.network = network
+
+    def forward(self, x):
+        """Return the network's output for rows of shape (n_rows, n_features)."""
+        return self.network(self.scaler(x))

@@ -1,0 +1,337 @@
+"""What `NetClassifier` and `NetRegressor` share: from checked arrays to a job, and from rows to outputs."""
+
+from abc import ABCMeta, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from functools import partial
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._compat import Interval, StrOptions, check_sample_weight, fit_context
+from ._random import Stream, seed_from
+from .networks import as_network
+from .optimizers import as_optimizer
+from .training import (
+    BestEpoch,
+    Job,
+    ModuleBuilder,
+    RowLosses,
+    Rows,
+    numpy_dtype,
+    forward,
+    train,
+)
+
+
+class NetEstimator(BaseEstimator, metaclass=ABCMeta):
+    """A network behind scikit-learn's interface; subclasses say what targets and outputs mean."""
+
+    _parameter_constraints: dict = {
+        "network": "no_validation",
+        "optimizer": "no_validation",
+        "lr": [Interval(Real, 0, None, closed="left"), None],
+        "lr_schedule": [str, callable, None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
+        "loss": [str, callable, None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "scale_inputs": ["boolean"],
+        "callbacks": [list, None],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def set_params(self, **params):
+        """Set parameters, those of `network` and `optimizer` included, also where these are plain strings.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values; ``network__hidden_sizes`` and ``optimizer__momentum`` reach into the specs.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or the network or optimizer has no such setting.
+        """
+        for name, as_spec in (("network", as_network), ("optimizer", as_optimizer)):
+            if any(key.startswith(f"{name}__") for key in params):
+                params[name] = clone(as_spec(params.get(name, getattr(self, name))))
+        return super().set_params(**params)
+
+    @abstractmethod
+    def _encode(self, y, go_on, classes):
+        """Check targets, take in what predictions need to know of them, and return them as numbers."""
+
+    @abstractmethod
+    def _decode(self, outputs):
+        """Turn the network's outputs into predictions."""
+
+    @abstractmethod
+    def _class_weight(self, y):
+        """Weight of each row by its class, or None."""
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train a network on rows and their targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the rows, scaled to mean 1 over those that train; rows of weight 0 are left out.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If data, weights or a parameter are not what is wanted, or training diverges.
+        """
+        return self._fit(X, y, sample_weight, go_on=self.warm_start and hasattr(self, "net_"), epochs=self.max_epochs)
+
+    def _fit_once_more(self, X, y, sample_weight, classes=None):
+        """Go through the rows once, from the current parameters where there are any."""
+        if self.early_stopping:
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit has no rows to spare for validation. Got early_stopping=True; set it "
+                "to False."
+            )
+        return self._fit(X, y, sample_weight, go_on=hasattr(self, "net_"), epochs=1, classes=classes)
+
+    def _fit(self, X, y, sample_weight, *, go_on, epochs, classes=None):
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            reset=not go_on,
+            dtype=[np.float32, np.float64],
+            order="C",
+            multi_output=True,
+            y_numeric=self._y_numeric,
+        )
+        target = self._encode(y, go_on, classes)
+        weight = self._weights(X, y, sample_weight)
+        used = np.flatnonzero(weight)
+        net = self.net_ if go_on else None
+        stream = net.stream_ if go_on else Stream(seed_from(self.random_state))
+        train_rows, valid_rows = self._split(used, y, stream)
+        for rows in (train_rows, valid_rows):
+            weight[rows] /= weight[rows].mean() if len(rows) else 1
+        if not go_on:
+            self._learn_target_scale(target, train_rows, weight)
+            net = self._new_net(X, train_rows, weight, stream)
+        else:
+            self._renew(net)
+        dtype = numpy_dtype(net.module_)
+        columns = _cast(X, dtype), self._scale_target(target, dtype), weight.astype(dtype)
+        table = [torch.from_numpy(np.ascontiguousarray(column)).to(net.device) for column in columns]
+        train_rows, valid_rows = (torch.from_numpy(rows).to(net.device) for rows in (train_rows, valid_rows))
+        validates = len(valid_rows) > 0
+        train(
+            Job(
+                net=net,
+                train=Rows(*table, train_rows),
+                valid=Rows(*table, valid_rows) if validates else None,
+                max_epochs=epochs,
+                best=BestEpoch(self.n_iter_no_change, self.tol) if validates else None,
+            )
+        )
+        self.net_ = net
+        self._take_history(net)
+        return self
+
+    def _weights(self, X, y, sample_weight):
+        weight = np.ones(len(X))
+        if sample_weight is not None:
+            weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
+        class_weight = self._class_weight(y)
+        if class_weight is not None:
+            weight = weight * class_weight
+        if not weight.any():
+            raise ValueError(
+                f"{type(self).__name__} needs at least one row of positive weight: sample weights (times class weights) "
+                "are all zero."
+            )
+        return weight
+
+    def _split(self, used, y, stream):
+        """Part the used rows into those that train and those that validate."""
+        if not self.early_stopping:
+            return used, used[:0]
+        try:
+            split = ShuffleSplit(1, test_size=self.validation_fraction, random_state=stream.split_seed)
+            if self._stratifies(y):
+                stratified = StratifiedShuffleSplit(
+                    1, test_size=self.validation_fraction, random_state=stream.split_seed
+                )
+                counts = np.unique(y[used], return_counts=True)[1]
+                n_valid = -(-len(used) * self.validation_fraction // 1)
+                if counts.min() >= 2 and min(n_valid, len(used) - n_valid) >= len(counts):
+                    split = stratified
+            train_rows, valid_rows = next(split.split(used, y[used]))
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True needs rows to train and rows to validate. Got {len(used)} rows of positive weight "
+                f"and validation_fraction={self.validation_fraction}. Give more rows or switch it off."
+            ) from error
+        return used[np.sort(train_rows)], used[np.sort(valid_rows)]
+
+    def _new_net(self, X, train_rows, weight, stream):
+        """Build and initialise the skorch net of a fresh fit."""
+        spec = as_network(self.network)
+        optimizer = clone(as_optimizer(self.optimizer))
+        optimizer.check()
+        scaling = mean_and_scale(X, train_rows, weight) if self.scale_inputs else None
+        net = self._net_class(
+            module=ModuleBuilder(spec, X.shape[1], self._n_outputs, stream.init_seed, scaling),
+            criterion=partial(RowLosses, self.loss or self._default_loss),
+            optimizer=optimizer,
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=-1 if self.batch_size == "full" else self.batch_size,
+            train_split=None,
+            callbacks=[clone(callback, safe=False) for callback in self.callbacks or []],
+            use_caching=False,
+            device=_device(self.device),
+            verbose=int(self.verbose),
+            **self._net_settings,
+        )
+        net.stream_ = stream
+        net.foreign_ = getattr(spec, "foreign", True)
+        net.n_outputs_ = self._n_outputs
+        net.lr_schedule_ = self.lr_schedule
+        return net.initialize()
+
+    def _renew(self, net):
+        """Let a net that goes on follow parameters that have changed since; its weights stay."""
+        optimizer = clone(as_optimizer(self.optimizer))
+        optimizer.check()
+        changed = net.lr != self.lr or optimizer.get_params() != net.optimizer.get_params()
+        net.lr, net.optimizer, net.lr_schedule_ = self.lr, optimizer, self.lr_schedule
+        net.batch_size = -1 if self.batch_size == "full" else self.batch_size
+        net.callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
+        net.initialize_callbacks()
+        if changed:
+            net.initialize_optimizer()
+
+    def _stratifies(self, y):
+        return False
+
+    def _learn_target_scale(self, target, rows, weight):
+        """Take the scale of the targets from the rows that train."""
+
+    @abstractmethod
+    def _scale_target(self, target, dtype):
+        """Return the targets as torch is to see them."""
+
+    def _take_history(self, net):
+        self.loss_curve_ = net.history[:, "train_loss"]
+        self.n_iter_ = len(self.loss_curve_)
+        self.validation_scores_ = None
+        self.best_epoch_ = self.n_iter_
+        if net.best_ is not None:
+            self.validation_scores_ = [-epoch["valid_loss"] for epoch in net.history if "valid_loss" in epoch]
+            self.best_epoch_ = net.best_.epoch
+
+    @property
+    def module_(self):
+        """The trained `torch.nn.Module`."""
+        check_is_fitted(self)
+        return self.net_.module_
+
+    def _outputs(self, X):
+        """The network's outputs for rows, an array of shape (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64], order="C")
+        module = self.net_.module_
+        X = torch.from_numpy(np.ascontiguousarray(_cast(X, numpy_dtype(module))))
+        return forward(module, X, pad=not self.net_.foreign_).numpy().astype(np.float64)
+
+    def predict(self, X):
+        """Predict the targets of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, 0/1 labels, or values in the units of the targets.
+        """
+        return self._decode(self._outputs(X))
+
+
+def mean_and_scale(values, rows, weight):
+    """Weighted means and standard deviations of columns, with scale 1 for a constant column.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_columns)
+        Any magnitude that float64 holds.
+    rows : ndarray of int of shape (n_rows,)
+        The rows that count.
+    weight : ndarray of shape (n_samples,)
+        Weights of all rows.
+
+    Returns
+    -------
+    mean, scale : ndarray of shape (n_columns,)
+    """
+    values = values[rows].astype(np.float64)
+    share = weight[rows] / weight[rows].sum()
+    largest = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float64).tiny)
+    values /= largest
+    mean = share @ values
+    variance = share @ (values - mean) ** 2
+    n, eps = len(values), np.finfo(np.float64).eps
+    constant = variance <= n * eps * variance + (n * mean * eps) ** 2
+    return mean * largest, np.where(constant, 1.0, np.sqrt(variance) * largest)
+
+
+def _cast(X, dtype):
+    """Give X the network's type, and refuse what does not fit into it."""
+    if X.dtype == dtype:
+        return X
+    with np.errstate(over="ignore"):
+        cast = X.astype(dtype)
+    if not np.isfinite(cast).all():
+        raise ValueError(
+            f"Input X contains a value too large for {np.dtype(dtype).name}, the network's type. Scale it down, or give "
+            "the network dtype='float64'."
+        )
+    return cast
+
+
+def _device(name):
+    """Turn the parameter `device` into the name of one that is there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    kind = str(name).partition(":")[0]
+    if not there.get(kind, False):
+        raise ValueError(
+            f"device must be one that this machine has: {', '.join(k for k in there if there[k])}, or 'auto'. "
+            f"Got {str(name)!r}."
+        )
+    return str(name)

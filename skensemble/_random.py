@@ -1,0 +1,164 @@
+"""From a `random_state` to seeds and streams; nothing here draws from, or leaves a trace in, global random state."""
+
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+_GLOBAL_STATE = threading.RLock()
+_SEEDS = np.iinfo(np.int32).max
+
+
+def seed_from(random_state):
+    """Turn scikit-learn's `random_state` into one seed.
+
+    Parameters
+    ----------
+    random_state : int, numpy.random.RandomState or None
+        None takes entropy from the operating system, not from numpy's global state; a `RandomState` is advanced.
+
+    Returns
+    -------
+    seed : int
+        Between 0 and 2**31 - 2.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(_SEEDS))
+    return int(check_random_state(random_state).randint(_SEEDS))
+
+
+@contextmanager
+def isolated(seed):
+    """Let code that draws from the global state of torch and numpy draw from `seed`, and put both states back after.
+
+    Threads take turns, since the state is the whole process's.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of both generators inside the block.
+    """
+    with _GLOBAL_STATE:
+        torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()
+        try:
+            torch.default_generator.manual_seed(seed)
+            np.random.seed(seed)
+            yield
+        finally:
+            torch.set_rng_state(torch_state)
+            np.random.set_state(numpy_state)
+
+
+class Stream:
+    """One member's own randomness: a generator for each purpose, so that none disturbs another.
+
+    Parameters
+    ----------
+    seed : int
+        The member's seed.
+
+    Attributes
+    ----------
+    init_seed : int
+        Seeds the initial weights.
+    split_seed : int
+        Seeds the validation split, which stays the same where a fit goes on.
+    shuffle, noise : numpy.random.Generator
+        For the order of rows, and for the masks and noise of training.
+    """
+
+    def __init__(self, seed):
+        init, split, shuffle, noise, foreign = np.random.SeedSequence(seed).spawn(5)
+        self.init_seed = int(init.generate_state(1)[0])
+        self.split_seed = int(split.generate_state(1)[0])
+        self.shuffle, self.noise = np.random.default_rng(shuffle), np.random.default_rng(noise)
+        self._foreign_seed = int(foreign.generate_state(1)[0])
+        self._foreign_states = None
+
+    def bits(self, out):
+        """Fill an array of 16-bit integers with random ones.
+
+        Parameters
+        ----------
+        out : ndarray of uint16, C-contiguous
+            Filled in place from the noise generator.
+        """
+        raw = self.noise.bit_generator.random_raw(-(-out.size // 4)) if out.size else np.empty(0, np.uint64)
+        out.reshape(-1)[:] = raw.view(np.uint16)[: out.size]
+
+    @contextmanager
+    def foreign(self):
+        """Lend this stream to code that draws from the global state, such as a user's own layer.
+
+        The states are those of this member, go on from one block to the next, and the process's own states are put back.
+        """
+        with _GLOBAL_STATE, isolated(self._foreign_seed):
+            if self._foreign_states is not None:
+                torch.set_rng_state(self._foreign_states[0])
+                np.random.set_state(self._foreign_states[1])
+            try:
+                yield
+            finally:
+                self._foreign_states = torch.get_rng_state(), np.random.get_state()
+
+
+class Draw:
+    """What a forward pass in training may draw from, and which rows of its batch are real.
+
+    Parameters
+    ----------
+    streams : list of Stream
+        One a member; just one where a network is trained on its own.
+    rows : None or Tensor of shape (n_members, n_rows), dtype bool
+        The rows of each member's batch that are no padding; None where none is.
+    """
+
+    def __init__(self, streams, rows=None):
+        self.streams = streams
+        self.rows = rows
+        self.n_rows = None if rows is None else rows.sum(1).tolist()
+
+    def keep_bits(self, shape):
+        """Draw 16 random bits for each element of each member's batch.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            ``(n_rows, ...)``, the shape of one member's batch.
+
+        Returns
+        -------
+        bits : Tensor of shape (n_members, n_rows, ...), dtype int32
+            Between 0 and 65535, and 65535 in the rows that are padding, which draw nothing.
+        """
+        bits = np.full((len(self.streams), *shape), 65535, np.uint16)
+        for k, stream in enumerate(self.streams):
+            stream.bits(bits[k] if self.n_rows is None else bits[k, : self.n_rows[k]])
+        return torch.from_numpy(bits.astype(np.int32))
+
+
+_ACTIVE = ContextVar("skensemble_draw", default=None)
+
+
+@contextmanager
+def drawing(draw):
+    """Make a `Draw` the one that layers use inside the block.
+
+    Parameters
+    ----------
+    draw : Draw or None
+        What `active_draw` returns inside the block.
+    """
+    token = _ACTIVE.set(draw)
+    try:
+        yield
+    finally:
+        _ACTIVE.reset(token)
+
+
+def active_draw():
+    """Return the `Draw` of the training step that is under way, or None outside training."""
+    return _ACTIVE.get()

@@ -1,0 +1,185 @@
+"""The noun: one fit as data."""
+
+import copy
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._layers import InputScaler, ScaledNetwork
+from .._random import isolated
+from .._spec import unknown_name
+
+
+class Rows(torch.utils.data.Dataset):
+    """Some rows of a table: what one member trains or validates on, without a copy.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n_table_rows, n_features)
+        The whole table, perhaps shared with other members.
+    y : Tensor of shape (n_table_rows,) or (n_table_rows, n_outputs)
+        Class positions, 0/1 labels, or scaled targets.
+    weight : Tensor of shape (n_table_rows,)
+        Sample weights, of mean 1 over the rows that train.
+    index : Tensor of shape (n_rows,), dtype int64
+        Which rows of the table these are.
+    """
+
+    def __init__(self, X, y, weight, index):
+        self.table = X, y, weight
+        self.index = index
+
+    def __len__(self):
+        return len(self.index)
+
+    def __getitem__(self, i):
+        X, y, weight = self.batch(self.index[i])
+        return X, (y, weight)
+
+    def batch(self, index):
+        """Return X, y and weight of the rows of the table that `index` names."""
+        return tuple(column[index] for column in self.table)
+
+    @property
+    def X(self):
+        """The inputs as an array of shape (n_rows, n_features)."""
+        return self.table[0][self.index].cpu().numpy()
+
+    @property
+    def y(self):
+        """The targets as an array of shape (n_rows,) or (n_rows, n_outputs)."""
+        return self.table[1][self.index].cpu().numpy()
+
+
+@dataclass
+class Job:
+    """One fit as data: everything that determines the network that comes out.
+
+    Attributes
+    ----------
+    net : skorch.NeuralNet
+        Initialised; trained in place.
+    train : Rows
+        The rows that train.
+    valid : Rows or None
+        The rows that early stopping watches.
+    max_epochs : int
+        Epochs to train at the most.
+    best : BestEpoch or None
+        Early stopping, where it is on.
+    """
+
+    net: object
+    train: Rows
+    valid: Rows | None
+    max_epochs: int
+    best: object = None
+
+
+@dataclass
+class ModuleBuilder:
+    """Builds a member's module from the member's own stream; calling it twice builds the same one twice.
+
+    Attributes
+    ----------
+    spec : object
+        A network spec.
+    n_inputs, n_outputs : int
+        Shape of the data.
+    seed : int
+        Seeds the initial weights.
+    scaling : tuple of two ndarrays of shape (n_inputs,), or None
+        Means and scales of the inputs.
+    """
+
+    spec: object
+    n_inputs: int
+    n_outputs: int
+    seed: int
+    scaling: tuple | None = field(default=None, repr=False)
+
+    def __call__(self):
+        """Build the module, behind its input scaling where there is one."""
+        with isolated(self.seed):
+            network = self.spec.build(self.n_inputs, self.n_outputs)
+        if self.scaling is None:
+            return network.train()
+        mean, scale = (values.astype(numpy_dtype(network)) for values in self.scaling)
+        return ScaledNetwork(InputScaler(mean, scale), network).train()
+
+
+def numpy_dtype(module):
+    """The floating type that a module wants to be fed: float64 where its parameters are, else float32."""
+    floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
+    return np.float64 if torch.float64 in floats else np.float32
+
+
+_LOSSES = {
+    "cross_entropy": nn.CrossEntropyLoss,
+    "binary_cross_entropy": nn.BCEWithLogitsLoss,
+    "squared_error": nn.MSELoss,
+    "absolute_error": nn.L1Loss,
+    "huber": nn.SmoothL1Loss,
+}
+
+
+class RowLosses(nn.Module):
+    """A loss as one number a row, so that rows can be weighted.
+
+    Parameters
+    ----------
+    loss : str, torch.nn.Module, its class, or callable
+        A name; a loss of torch with a `reduction`; or a callable ``loss(output, target)`` that returns one number a
+        row, or one a row and output, whose mean over outputs is taken.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; in `forward`, if the network's output has the wrong shape, or the loss is a single number.
+    """
+
+    def __init__(self, loss):
+        super().__init__()
+        if isinstance(loss, str):
+            if loss not in _LOSSES:
+                raise unknown_name("loss", loss, _LOSSES)
+            loss = _LOSSES[loss]
+        if isinstance(loss, type):
+            loss = loss()
+        if isinstance(loss, nn.Module) and hasattr(loss, "reduction"):
+            loss = _without_reduction(loss)
+        self.loss = loss
+
+    def forward(self, output, target):
+        """Return the losses, of shape (n_rows,), of an output of shape (n_rows, n_outputs)."""
+        losses = self.loss(output, target)
+        if losses.dim() == 0 or len(losses) != len(target):
+            raise ValueError(
+                f"loss must return one number a row, of shape ({len(target)},), so that rows can be weighted. Got shape "
+                f"{tuple(losses.shape)}. Return the losses without taking their mean."
+            )
+        return losses.reshape(len(target), -1).mean(1) if losses.dim() > 1 else losses
+
+
+def _without_reduction(loss):
+    loss = copy.deepcopy(loss)
+    loss.reduction = "none"
+    return loss
+
+
+def check_output(output, n_rows, n_outputs):
+    """Refuse a network's output of the wrong shape.
+
+    Raises
+    ------
+    ValueError
+        With both shapes.
+    """
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if shape != (n_rows, n_outputs):
+        raise ValueError(
+            f"The network must return a tensor of shape {(n_rows, n_outputs)}, one row for each of its {n_rows} inputs. "
+            f"Got {shape}. Let its last layer have n_outputs={n_outputs} units."
+        )

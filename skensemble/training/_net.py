@@ -1,0 +1,258 @@
+"""The skorch net of a member: skorch's loop, history and callbacks over batches that are one indexing of a tensor."""
+
+import dis
+import math
+import warnings
+from contextlib import nullcontext
+
+import skorch
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, EpochScoring, EpochTimer, PrintLog
+
+from .._random import Draw, drawing
+from ..schedules import Schedule
+from ._job import Rows, check_output
+
+EVALUATION_ROWS = 8192
+_BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+
+
+class StopTraining(Exception):
+    """Raised at the end of an epoch by a net that is done before its last one."""
+
+
+class Batches:
+    """The batches of an epoch, each one indexing of a tensor.
+
+    Parameters
+    ----------
+    dataset : Rows or any torch dataset
+        What to go through; other datasets than `Rows` go through skorch's usual loader.
+    batch_size : int
+        Rows of a batch at the most.
+    stream : Stream or None, default=None
+        Where the order of the rows is drawn from; None keeps them in order.
+    """
+
+    def __init__(self, dataset, batch_size, stream=None):
+        self.dataset, self.batch_size, self.stream = dataset, batch_size, stream
+
+    def __len__(self):
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self):
+        if not isinstance(self.dataset, Rows):
+            yield from torch.utils.data.DataLoader(self.dataset, self.batch_size)
+            return
+        for index in self.indices():
+            X, y, weight = self.dataset.batch(index)
+            yield X, (y, weight)
+
+    def indices(self):
+        """The rows of the table that each batch of an epoch holds, a list of tensors."""
+        index = self.dataset.index
+        if self.stream is not None:
+            order = torch.from_numpy(self.stream.shuffle.permutation(len(index)))
+            index = index[order.to(index.device)]
+        return index.split(self.batch_size)
+
+
+class BestEpoch:
+    """Watches validation: which epoch was the best, its parameters, and when to stop.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without an improvement by more than `tol` after which training stops.
+    tol : float
+        Least improvement of the validation loss that counts.
+    """
+
+    def __init__(self, patience, tol):
+        self.patience, self.tol = patience, tol
+        self.epoch, self.state = None, None
+        self._best, self._reference, self._waited = math.inf, math.inf, 0
+
+    def update(self, epoch, loss, module):
+        """Take note of an epoch's validation loss; return whether training is over."""
+        self._waited = 0 if loss < self._reference - self.tol else self._waited + 1
+        self._reference = min(self._reference, loss)
+        if loss < self._best:
+            self._best, self.epoch = loss, epoch
+            self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        return self._waited >= self.patience
+
+
+class NetMixin:
+    """A skorch net that trains from a `Job`: weighted rows, own random stream, early stopping on the loss.
+
+    `optimizer` is our spec, built here over named parameters. The attributes below are set before `initialize`.
+
+    Attributes
+    ----------
+    stream_ : Stream
+        The member's randomness.
+    foreign_ : bool
+        Whether the module may draw from torch's global state, which is then lent the member's stream.
+    n_outputs_ : int
+        Number of outputs that the module must return.
+    lr_schedule_ : str, callable or None
+        See `skensemble.schedules`.
+    best_ : BestEpoch or None
+        Set for one fit where early stopping is on.
+    """
+
+    @property
+    def _default_callbacks(self):
+        callbacks = [("epoch_timer", EpochTimer())]
+        return [*callbacks, ("print_log", PrintLog())] if self.verbose else callbacks
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Build the optimizer from its spec."""
+        self.optimizer_ = self.optimizer.build(self.get_all_learnable_params(), lr=self.lr)
+        return self
+
+    @property
+    def needs_batch_events(self):
+        """Names of callbacks that listen to batches, and so cannot take part in a stack."""
+        return [
+            name
+            for name, callback in self.callbacks_
+            if any(
+                getattr(type(callback), event) not in (getattr(Callback, event), getattr(EpochScoring, event))
+                for event in _BATCH_EVENTS
+            )
+        ]
+
+    def notify(self, method_name, **kwargs):
+        """Call the callbacks; an epoch's end is also where early stopping and divergence are looked at."""
+        over = method_name == "on_epoch_end" and self._end_epoch()
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as error:
+            if method_name != "on_epoch_end" or not _raised_by_statement(error):
+                raise
+            over = True
+        if over:
+            raise StopTraining
+
+    def _end_epoch(self):
+        loss = self.history[-1, "train_loss"]
+        valid_loss = self.history[-1].get("valid_loss")
+        if not math.isfinite(loss):
+            self._tell_divergence(loss)
+        self.schedule_.after_epoch(loss if valid_loss is None else valid_loss)
+        return self.best_ is not None and self.best_.update(len(self.history), valid_loss, self.module_)
+
+    def _tell_divergence(self, loss):
+        where = f"The training loss is {loss} in epoch {len(self.history)}"
+        remedy = "Lower lr, scale the inputs, or look for extreme values in the data."
+        if not all(bool(p.isfinite().all()) for p in self.module_.parameters()):
+            raise ValueError(f"{where}, and the network's parameters are not finite. {remedy}")
+        if len(self.history) < 2 or math.isfinite(self.history[-2, "train_loss"]):
+            warnings.warn(f"{where}. {remedy}", ConvergenceWarning, stacklevel=2)
+
+    def get_split_datasets(self, X, y=None, **params):
+        """Return the rows that train and those that validate."""
+        return self.job_.train, self.job_.valid
+
+    def get_iterator(self, dataset, training=False):
+        """Return the batches of a dataset; in training in the order that the stream gives."""
+        if training:
+            size = len(dataset) if self.batch_size == -1 else self.batch_size
+            return Batches(dataset, size, self.stream_)
+        return Batches(dataset, EVALUATION_ROWS)
+
+    def check_data(self, X, y=None):
+        """Accept anything: the estimator has checked the data."""
+
+    def infer(self, x, **params):
+        """Return the module's output for a batch."""
+        with self.stream_.foreign() if self.foreign_ and self.module_.training else nullcontext():
+            output = super().infer(x, **params)
+        check_output(output, len(x), self.n_outputs_)
+        return output
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return ``sum(weight * loss) / n_rows`` of a batch; `y_true` is targets and weights, or targets alone."""
+        target, weight = y_true if isinstance(y_true, (tuple, list)) else (y_true, None)
+        losses = self.criterion_(y_pred, target)
+        return losses.mean() if weight is None else (weight * losses).sum() / len(losses)
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute a batch's loss and gradients."""
+        X, y = batch
+        y_pred = self.infer(X, **fit_params)
+        loss = self.get_loss(y_pred, y, X=X, training=True)
+        loss.backward(create_graph=self.optimizer.info.create_graph)
+        return {"loss": loss, "y_pred": y_pred}
+
+    def train_step(self, batch, **fit_params):
+        """Take an optimizer step on a batch, then move the learning rate."""
+        if self.optimizer.info.closure or self.needs_batch_events:
+            step = super().train_step(batch, **fit_params)
+        else:
+            self.optimizer_.zero_grad(set_to_none=True)
+            step = self.train_step_single(batch, **fit_params)
+            self.optimizer_.step()
+        self.schedule_.after_step()
+        return step
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Go through the batches once and record the mean loss; batch events only where a callback listens."""
+        if iterator is None:
+            return
+        self._set_training(training)
+        if self.optimizer.info.has_modes:
+            self.optimizer_.train() if training else self.optimizer_.eval()
+        with drawing(Draw([self.stream_]) if training else None):
+            if self.needs_batch_events:
+                super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+                losses, sizes = (self.history[-1, "batches", :, f"{prefix}_{what}"] for what in ("loss", "batch_size"))
+                total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
+            else:
+                total = float(sum(step_fn(batch, **fit_params)["loss"].detach() * len(batch[0]) for batch in iterator))
+        self.history.record(f"{prefix}_loss", total / len(iterator.dataset))
+
+    def validation_step(self, batch, **fit_params):
+        """Compute the loss of a batch of validation rows."""
+        X, y = batch
+        with torch.no_grad():
+            y_pred = self.infer(X, **fit_params)
+            return {"loss": self.get_loss(y_pred, y, X=X), "y_pred": y_pred}
+
+    def begin(self, job):
+        """Make ready to train a job."""
+        self.job_, self.best_ = job, job.best
+        n_batches = len(self.get_iterator(job.train, training=True))
+        self.schedule_ = Schedule(self.lr_schedule_, self.optimizer_, n_batches * job.max_epochs)
+
+    def finish(self):
+        """Keep the best epoch's parameters, let go of the data, and be ready to predict."""
+        if self.best_ is not None and self.best_.state is not None:
+            self.module_.load_state_dict(self.best_.state)
+            self.best_.state = None
+        if self.optimizer.info.has_modes:
+            self.optimizer_.eval()
+        self._set_training(False)
+        for parameter in self.module_.parameters():
+            parameter.grad = None
+        self.job_ = self.schedule_ = None
+
+
+class ClassifierNet(NetMixin, skorch.NeuralNetClassifier):
+    """The skorch net of a `NetClassifier`, over class positions."""
+
+
+class RegressorNet(NetMixin, skorch.NeuralNetRegressor):
+    """The skorch net of a `NetRegressor`, over scaled targets; also that of several labels at once."""
+
+
+def _raised_by_statement(error):
+    """Whether an exception comes from a `raise`, as skorch's callbacks stop training, and not from a signal."""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    instruction = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
+    return instruction == dis.opmap["RAISE_VARARGS"]
