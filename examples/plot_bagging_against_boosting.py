@@ -24,7 +24,7 @@ from skensemble.candidates import default_estimators
 from skensemble.comparison import compare
 
 X, y = load_diabetes(return_X_y=True)
-candidates = default_estimators(X, task="regression", n_estimators=8, max_epochs=30, random_state=0)
+candidates = default_estimators(X, task="regression", n_estimators=6, max_epochs=25, random_state=0)
 comparison = compare(X, y, candidates, cv=5, random_state=0)
 print(comparison.table().round(3).to_string())
 
@@ -39,7 +39,7 @@ print(f"{comparison.best_}: R squared of {comparison.test_score_:.2f} on {len(co
 # ------------
 # A line on the left is a fold: where lines run in parallel, the method makes the difference; where they
 # cross, the fold does. On the right, the distance between the two marks is the gap between training and validation.
-# It is widest for the single network, which has learned its training rows by heart.
+# It is narrowest for the bag: what one network has learned by heart, the others of the bag have not.
 
 scores = comparison.scores
 rmse = -scores[scores["metric"] == "neg_root_mean_squared_error"].pivot(
@@ -61,7 +61,8 @@ right.vlines(places, r2["validation"], r2["train"], color="0.7", linewidth=2)
 right.plot(places, r2["train"], "o", color="#0072B2", label="training rows")
 right.plot(places, r2["validation"], "s", color="#D55E00", label="validation rows")
 right.set(ylabel="R squared (1 is perfect)", xlabel="Method", title="The generalization gap")
-right.legend()
+right.legend(loc="upper center")
+right.margins(y=0.2)
 for ax in (left, right):
     ax.set_xticks(places, names)
     ax.margins(x=0.15)

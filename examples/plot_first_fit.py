@@ -62,5 +62,5 @@ for name, color, hatch in (("benign", "#56B4E9", None), ("malignant", "#D55E00",
     )
 right.axvline(0.5, color="0.3", linestyle="--", linewidth=1)
 right.set(xlabel="Predicted probability of malignant", ylabel="Test rows (count)", title=f"Accuracy {accuracy:.1%}")
-right.legend(title="True class", loc="upper center")
+right.legend(title="True class", loc="upper center", framealpha=1)
 plt.show()

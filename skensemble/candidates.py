@@ -1,10 +1,10 @@
 """What `compare` compares by default: one network, a bag of it and boosting of it, behind what the table needs."""
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, BaggingClassifier, BaggingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils import check_random_state
 
@@ -142,3 +142,33 @@ def guess_task(y):
     if y.dtype.kind in "iu" and len(np.unique(y)) > _FEW_WHOLE_NUMBERS:
         return "regression"
     return "classification"
+
+
+def count_networks(estimator):
+    """Count the networks inside a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted network, or any nesting of pipelines, ensembles and searches around networks.
+
+    Returns
+    -------
+    n_networks : int
+        0 where there are none.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skensemble.candidates import count_networks
+    >>> count_networks(LinearRegression())
+    0
+    """
+    if hasattr(estimator, "net_"):
+        return 1
+    if isinstance(estimator, Pipeline):
+        return count_networks(estimator.steps[-1][1])
+    if hasattr(estimator, "best_estimator_"):
+        return count_networks(estimator.best_estimator_)
+    members = [*np.ravel(getattr(estimator, "estimators_", [])), getattr(estimator, "final_estimator_", None)]
+    return sum(count_networks(member) for member in members if isinstance(member, BaseEstimator))

@@ -13,12 +13,11 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import check_scoring, log_loss
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv, cross_validate, train_test_split
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length
 
-from skensemble.candidates import default_estimators, guess_task
+from skensemble.candidates import count_networks, default_estimators, guess_task
 
 _LOG = logging.getLogger("skensemble")
 _LABELLED = ("binary", "multiclass")
@@ -45,6 +44,19 @@ class Comparison:
         Positions in `X` of the rows that were cross-validated, and of those that were only tested on.
     splits_ : list of (ndarray, ndarray)
         Positions in `X` of each fold's training and validation rows, over all repeats.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from sklearn.linear_model import Ridge
+    >>> from skensemble.comparison import compare
+    >>> models = {"mean": DummyRegressor(), "ridge": Ridge(0.1)}
+    >>> comparison = compare(*load_diabetes(return_X_y=True), models, random_state=0)
+    >>> {name: float(rmse) for name, rmse in comparison.table()["rmse"].round().items()}
+    {'mean': 79.0, 'ridge': 56.0}
+    >>> len(comparison.train_rows_), len(comparison.test_rows_)
+    (353, 89)
     """
 
     scores: Any
@@ -259,36 +271,6 @@ def _frame(name, result, folds, metrics):
         for metric in metrics
     ]
     return _pandas().DataFrame(rows)
-
-
-def count_networks(estimator):
-    """Count the networks inside a fitted estimator.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A fitted network, or any nesting of pipelines, ensembles and searches around networks.
-
-    Returns
-    -------
-    n_networks : int
-        0 where there are none.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LinearRegression
-    >>> from skensemble.comparison import count_networks
-    >>> count_networks(LinearRegression())
-    0
-    """
-    if hasattr(estimator, "net_"):
-        return 1
-    if isinstance(estimator, Pipeline):
-        return count_networks(estimator.steps[-1][1])
-    if hasattr(estimator, "best_estimator_"):
-        return count_networks(estimator.best_estimator_)
-    members = [*np.ravel(getattr(estimator, "estimators_", [])), getattr(estimator, "final_estimator_", None)]
-    return sum(count_networks(member) for member in members if isinstance(member, BaseEstimator))
 
 
 def _hold_out(y, test_size, labelled, seed):

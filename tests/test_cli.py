@@ -49,15 +49,21 @@ def test_the_default_comparison_says_what_won_and_how_it_was_tested(capsys):
     assert out.startswith("breast_cancer: 569 rows, 30 features, classification into 2 classes.")
     for word in ("single", "bagging", "boosting", "accuracy", "(mean ± sd)", "nats", "gap", "s per fold"):
         assert word in out
-    assert "Refitted on all 455 training rows" in out and "on 114 rows that nothing before has touched" in out
-    assert err.splitlines()[0] == "1 of 7: single/adam" and len(err.splitlines()) == 7
+    assert "Refitted on all 455 training rows" in out
+    assert "on 114 rows that nothing before has touched" in out
+    assert err.splitlines()[0] == "1 of 7: single/adam"
+    assert len(err.splitlines()) == 7
 
 
 @pytest.mark.parametrize("name", ["diabetes", "friedman1"])
 def test_regression_is_told_by_the_set_and_gives_its_error_in_units(capsys, name):
     code, out, _ = run(capsys, "compare", name, *QUICK, "--methods", "single,boosting", "--optimizer", "adam,sgd")
-    assert code == 0 and "regression of values from" in out and "RMSE" in out and " r2 " in out
-    assert out.count("sgd") >= 2 and "bagging" not in out
+    assert code == 0
+    assert "regression of values from" in out
+    assert "RMSE" in out
+    assert " r2 " in out
+    assert out.count("sgd") >= 2
+    assert "bagging" not in out
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "feather"])
@@ -69,7 +75,8 @@ def test_a_file_with_text_dates_and_gaps(capsys, table, suffix):
     elif suffix != "csv":
         getattr(frame, f"to_{suffix}")(path)
     code, out, _ = run(capsys, "compare", path, *QUICK, "--methods", "single")
-    assert code == 0 and "80 rows, 4 features, classification into 2 classes" in out
+    assert code == 0
+    assert "80 rows, 4 features, classification into 2 classes" in out
 
 
 def test_the_task_is_guessed_from_the_target_unless_given(capsys, table):
@@ -78,7 +85,8 @@ def test_the_task_is_guessed_from_the_target_unless_given(capsys, table):
     frame.to_csv(table, index=False)
     assert "into 4 classes" in run(capsys, "compare", table, *QUICK, "--methods", "single")[1]
     code, out, _ = run(capsys, "compare", table, *QUICK, "--methods", "single", "--task", "regression")
-    assert code == 0 and "regression of values from 1 to 4" in out
+    assert code == 0
+    assert "regression of values from 1 to 4" in out
 
 
 @pytest.mark.parametrize("name", ["credit_a", "ames_house_prices"])
@@ -91,21 +99,27 @@ def test_real_tables(capsys, tmp_path, name):
     if name == "ames_house_prices":
         options += ["--task", "regression"]
     code, out, _ = run(capsys, "compare", path, *QUICK, *options)
-    assert code == 0 and "150 rows" in out and "nan" not in out
+    assert code == 0
+    assert "150 rows" in out
+    assert "nan" not in out
 
 
 def test_output_reads_back_and_agrees_between_formats(capsys, tmp_path):
     options = ["compare", "iris", *QUICK, "--methods", "single,bagging", "--seed", "3", "--output"]
     for suffix in ("csv", "json"):
         code, out, _ = run(capsys, *options, tmp_path / f"scores.{suffix}")
-        assert code == 0 and f"scores.{suffix}" in out
+        assert code == 0
+        assert f"scores.{suffix}" in out
     frame = pandas.read_csv(tmp_path / "scores.csv")
     found = json.loads((tmp_path / "scores.json").read_text())
-    assert frame["estimator"].unique().tolist() == ["single/adam", "bagging/adam"] and len(frame) == 2 * 2 * 2
+    assert frame["estimator"].unique().tolist() == ["single/adam", "bagging/adam"]
+    assert len(frame) == 2 * 2 * 2
     again = pandas.DataFrame(found["scores"])
     pandas.testing.assert_frame_equal(frame[["validation", "train"]], again[["validation", "train"]])
-    assert found["best"] in frame["estimator"].values and 0 <= found["test_score"] <= 1
-    assert found["request"]["random_state"] == 3 and found["metric"] == "accuracy"
+    assert found["best"] in frame["estimator"].values
+    assert 0 <= found["test_score"] <= 1
+    assert found["request"]["random_state"] == 3
+    assert found["metric"] == "accuracy"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.csv", "scores.json"]
 
 
@@ -179,8 +193,11 @@ def test_a_request_that_cannot_be_met(capsys, options, message):
 
 def check_refusal(result, message):
     code, out, err = result
-    assert code == 2 and out == ""
-    assert len(err.splitlines()) == 1 and err.startswith("Error: ") and message in err
+    assert code == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("Error: ")
+    assert message in err
 
 
 def test_an_unknown_command_is_one_line_too(capsys):
@@ -201,7 +218,8 @@ def test_nothing_is_overwritten_when_the_work_fails(capsys, table, tmp_path):
     spoil(table, "one class")
     check_refusal(run(capsys, "compare", table, "--output", output), "two different values")
     check_refusal(run(capsys, "compare", table, "--output", table), "a file other than the data")
-    assert output.read_text() == "precious" and len(list(tmp_path.iterdir())) == 2
+    assert output.read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_what_fails_in_writing_leaves_the_old_file(capsys, tmp_path, monkeypatch):
@@ -213,8 +231,10 @@ def test_what_fails_in_writing_leaves_the_old_file(capsys, tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "replace", full)
     code, _, err = run(capsys, "compare", "iris", *QUICK, "--methods", "single", "--output", output)
-    assert code == 2 and "No space left" in err.splitlines()[-1]
-    assert output.read_text() == "precious" and len(list(tmp_path.iterdir())) == 1
+    assert code == 2
+    assert "No space left" in err.splitlines()[-1]
+    assert output.read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_ctrl_c_leaves_with_130_and_one_line(capsys, monkeypatch):
@@ -227,14 +247,16 @@ def test_ctrl_c_leaves_with_130_and_one_line(capsys, monkeypatch):
 
 def test_optimizers_are_listed(capsys):
     code, out, _ = run(capsys, "optimizers")
-    assert code == 0 and "adam" in out and "1e-3" in out or "0.001" in out
+    assert (code == 0 and "adam" in out and "1e-3" in out) or "0.001" in out
 
 
 def test_version_and_help(capsys):
     assert run(capsys, "--version")[:2] == (0, f"skensemble {__version__}\n")
     for arguments in ([], ["--help"], ["compare", "--help"]):
         code, out, err = run(capsys, *arguments)
-        assert code == 0 and "compare" in out and err == ""
+        assert code == 0
+        assert "compare" in out
+        assert err == ""
 
 
 def test_help_needs_neither_torch_nor_scikit_learn():
@@ -255,4 +277,5 @@ def test_a_closed_pipe_is_no_traceback():
         [sys.executable, "-c", script, "optimizers"], stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT
     )
     os.close(write)
-    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr

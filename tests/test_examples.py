@@ -16,16 +16,19 @@ def first_fit(found):
 
 def optimizer_search(found):
     search = found["search"]
-    assert found["folds"].shape == (7, 3) and search.best_score_ == found["folds"].mean(axis=1).max()
-    assert search.best_score_ > 0.9 and found["test_accuracy"] > 0.9
+    assert found["folds"].shape == (7, 3)
+    assert search.best_score_ == found["folds"].mean(axis=1).max()
+    assert search.best_score_ > 0.9
+    assert found["test_accuracy"] > 0.9
     assert len(set(search.cv_results_["mean_test_score"])) > 3
 
 
 def bagging_against_boosting(found):
     comparison = found["comparison"]
     table = comparison.table()
-    assert table["score"].between(0, 0.7).all() and (table["gap"] > 0).all()
-    assert table.loc["bagging/adam", "gap"] < table.loc["single/adam", "gap"]
+    assert table["score"].between(0, 0.7).all()
+    assert (table["gap"] > 0).all()
+    assert table["gap"].idxmin() == "bagging/adam"
     assert 0.2 < comparison.test_score_ < 0.7
     assert not set(comparison.test_rows_) & set(comparison.train_rows_)
 
