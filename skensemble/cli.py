@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 import warnings
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typer.core import TyperGroup
 
 _CLICK_ERROR = typer.BadParameter.__mro__[2]  # ClickException, wherever this release of typer keeps it
 _METHODS = ("single", "bagging", "boosting")
-_PIPE_WIDTH = 160
+_PIPE_WIDTH = 500  # nothing wraps where no one looks
 
 
 class Task(StrEnum):
@@ -298,7 +299,7 @@ def _table(*headers):
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for header in headers:
-        table.add_column(header, overflow="fold")
+        table.add_column(header, overflow="fold", vertical="bottom")
     return table
 
 
@@ -312,18 +313,27 @@ def _cell(value):
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _score(value, sign=""):
+    return f"{value:{sign}.3f}" if abs(value) < 100 else f"{value:{sign}.4g}"
+
+
 def _show(comparison, subject, network, max_epochs):
     console = _console()
     summary = comparison.table()
     error, header, digits = ("log_loss", "log loss\n(nats)", ".3f")
     if error not in summary:
-        error, header, digits = ("rmse", "RMSE\n(target's units)", ".4g")
-    score = f"{comparison.metric}\n(mean ± sd)"
-    table = _table("\nmethod", "\noptimizer", score, header, "gap\n(train - val)", "fit time\n(s per fold)")
+        error, header, digits = ("rmse", "RMSE\n(target unit)", ".4g")
+    score = textwrap.fill(comparison.metric.replace("_", " "), 14) + "\n(mean ± sd)"
+    table = _table("method", "optimizer", score, header, "gap\n(train-val)", "fit time\n(s per fold)")
     for column in table.columns[2:]:
         column.justify = "right"
+        column.no_wrap = True
     for name, row in summary.iterrows():
-        cells = f"{row['score']:.3f} ± {row['score_std']:.3f}", f"{row[error]:{digits}}", f"{row['gap']:+.3f}"
+        cells = (
+            f"{_score(row['score'])} ± {_score(row['score_std'])}",
+            f"{row[error]:{digits}}",
+            _score(row["gap"], "+"),
+        )
         style = "bold" if name == comparison.best_ else None
         table.add_row(*name.split("/", 1), *cells, f"{row['fit_seconds']:.2f}", style=style)
     n_folds = len(comparison.splits_)
@@ -337,7 +347,7 @@ def _show(comparison, subject, network, max_epochs):
     )
     console.print(
         f"Best by cross-validation: {method} with {optimizer}. Refitted on all {len(comparison.train_rows_)} training "
-        f"rows, it has a test {comparison.metric} of {comparison.test_score_:.3f} on {len(comparison.test_rows_)} rows "
+        f"rows, it has a test {comparison.metric} of {_score(comparison.test_score_)} on {len(comparison.test_rows_)} rows "
         "that nothing before has touched.",
         markup=False,
     )
