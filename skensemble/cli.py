@@ -324,7 +324,7 @@ def _show(comparison, subject, network, max_epochs):
     if error not in summary:
         error, header, digits = ("rmse", "RMSE\n(target unit)", ".4g")
     score = textwrap.fill(comparison.metric.replace("_", " "), 14) + "\n(mean ± sd)"
-    table = _table("method", "optimizer", score, header, "gap\n(train-val)", "fit time\n(s per fold)")
+    table = _table("method", "optimizer", score, header, "gap\n(train-val)", "fit time\n(s/fold)")
     for column in table.columns[2:]:
         column.justify = "right"
         column.no_wrap = True
@@ -347,7 +347,7 @@ def _show(comparison, subject, network, max_epochs):
     )
     console.print(
         f"Best by cross-validation: {method} with {optimizer}. Refitted on all {len(comparison.train_rows_)} training "
-        f"rows, it has a test {comparison.metric} of {_score(comparison.test_score_)} on {len(comparison.test_rows_)} rows "
-        "that nothing before has touched.",
+        f"rows, it has a test {comparison.metric} of {_score(comparison.test_score_)} on "
+        f"{len(comparison.test_rows_)} rows that nothing before has touched.",
         markup=False,
     )

@@ -47,7 +47,7 @@ def test_the_default_comparison_says_what_won_and_how_it_was_tested(capsys):
     code, out, err = run(capsys, "compare", *QUICK)
     assert code == 0
     assert out.startswith("breast_cancer: 569 rows, 30 features, classification into 2 classes.")
-    for word in ("single", "bagging", "boosting", "accuracy", "(mean ± sd)", "nats", "gap", "s per fold"):
+    for word in ("single", "bagging", "boosting", "accuracy", "(mean ± sd)", "nats", "gap", "s/fold"):
         assert word in out
     assert "Refitted on all 455 training rows" in out
     assert "on 114 rows that nothing before has touched" in out
