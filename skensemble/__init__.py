@@ -5,6 +5,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
+    "Comparison": "comparison",
     "ConvNet": "networks",
     "Dataset": "datasets",
     "MLP": "networks",
@@ -14,8 +15,10 @@ _HOME = {
     "Optimizer": "optimizers",
     "ResNet": "networks",
     "class_posterior": "datasets",
+    "compare": "comparison",
     "conditional_mean": "datasets",
     "dataset_names": "datasets",
+    "default_estimators": "candidates",
     "load_dataset": "datasets",
     "make_banana": "datasets",
     "make_friedman1": "datasets",
