@@ -45,6 +45,8 @@ class _Group:
 
     def step(self, gradients):
         for leaf, gradient in zip(self.leaves, gradients, strict=True):
+            # Fused optimizers read gradients by the strides of the parameter.
+            gradient = gradient.contiguous()
             leaf.grad = gradient[self.start] if self.own is not None else gradient[self.start : self.stop]
         self.optimizer.step()
         self.schedule.after_step()
