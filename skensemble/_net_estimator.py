@@ -21,7 +21,7 @@ from .training import (
     RowLosses,
     Rows,
     numpy_dtype,
-    forward,
+    predict,
     train,
 )
 
@@ -264,7 +264,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64], order="C")
         module = self.net_.module_
         X = torch.from_numpy(np.ascontiguousarray(_cast(X, numpy_dtype(module))))
-        return forward(module, X, pad=not self.net_.foreign_).numpy().astype(np.float64)
+        return predict(self.net_, X).numpy().astype(np.float64)
 
     def predict(self, X):
         """Predict the targets of rows.

@@ -20,7 +20,7 @@ def sharing_key(job):
     key : tuple of str, or None
     """
     net = job.net
-    if not net.optimizer.info.elementwise or net.callbacks or net.lr_schedule_ == "plateau":
+    if not net.info_.elementwise or net.callbacks or net.lr_schedule_ == "plateau":
         return None
     scalars = [
         (name, float(value))

@@ -15,11 +15,16 @@ from ..schedules import Schedule
 from ._job import Rows, check_output
 
 EVALUATION_ROWS = 8192
+ROW_BLOCK = 16
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 class StopTraining(Exception):
     """Raised at the end of an epoch by a net that is done before its last one."""
+
+
+class Interrupted(Exception):
+    """Training was called off."""
 
 
 class Batches:
@@ -111,6 +116,7 @@ class NetMixin:
     def initialize_optimizer(self, triggered_directly=None):
         """Build the optimizer from its spec."""
         self.optimizer_ = self.optimizer.build(self.get_all_learnable_params(), lr=self.lr)
+        self.info_ = self.optimizer.info
         return self
 
     @property
@@ -185,12 +191,14 @@ class NetMixin:
         X, y = batch
         y_pred = self.infer(X, **fit_params)
         loss = self.get_loss(y_pred, y, X=X, training=True)
-        loss.backward(create_graph=self.optimizer.info.create_graph)
+        loss.backward(create_graph=self.info_.create_graph)
         return {"loss": loss, "y_pred": y_pred}
 
     def train_step(self, batch, **fit_params):
         """Take an optimizer step on a batch, then move the learning rate."""
-        if self.optimizer.info.closure or self.needs_batch_events:
+        if self.interrupted_():
+            raise Interrupted
+        if self.info_.closure or self.needs_batch_events:
             step = super().train_step(batch, **fit_params)
         else:
             self.optimizer_.zero_grad(set_to_none=True)
@@ -204,7 +212,7 @@ class NetMixin:
         if iterator is None:
             return
         self._set_training(training)
-        if self.optimizer.info.has_modes:
+        if self.info_.has_modes:
             self.optimizer_.train() if training else self.optimizer_.eval()
         with drawing(Draw([self.stream_]) if training else None):
             if self.needs_batch_events:
@@ -222,9 +230,9 @@ class NetMixin:
             y_pred = self.infer(X, **fit_params)
             return {"loss": self.get_loss(y_pred, y, X=X), "y_pred": y_pred}
 
-    def begin(self, job):
-        """Make ready to train a job."""
-        self.job_, self.best_ = job, job.best
+    def begin(self, job, interrupted=lambda: False):
+        """Make ready to train a job; `interrupted` is asked before every step whether to give up."""
+        self.job_, self.best_, self.interrupted_ = job, job.best, interrupted
         n_batches = len(self.get_iterator(job.train, training=True))
         self.schedule_ = Schedule(self.lr_schedule_, self.optimizer_, n_batches * job.max_epochs)
 
@@ -233,12 +241,12 @@ class NetMixin:
         if self.best_ is not None and self.best_.state is not None:
             self.module_.load_state_dict(self.best_.state)
             self.best_.state = None
-        if self.optimizer.info.has_modes:
+        if self.info_.has_modes:
             self.optimizer_.eval()
         self._set_training(False)
         for parameter in self.module_.parameters():
             parameter.grad = None
-        self.job_ = self.schedule_ = None
+        self.job_ = self.schedule_ = self.interrupted_ = None
 
 
 class ClassifierNet(NetMixin, skorch.NeuralNetClassifier):
