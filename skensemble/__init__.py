@@ -5,13 +5,26 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
+    "ConvNet": "networks",
+    "Dataset": "datasets",
     "MLP": "networks",
     "NetClassifier": "estimators",
     "NetRegressor": "estimators",
     "Network": "networks",
     "Optimizer": "optimizers",
     "ResNet": "networks",
-    "ConvNet": "networks",
+    "class_posterior": "datasets",
+    "conditional_mean": "datasets",
+    "dataset_names": "datasets",
+    "load_dataset": "datasets",
+    "make_banana": "datasets",
+    "make_friedman1": "datasets",
+    "make_friedman2": "datasets",
+    "make_friedman3": "datasets",
+    "make_ringnorm": "datasets",
+    "make_threenorm": "datasets",
+    "make_twonorm": "datasets",
+    "make_waveform": "datasets",
 }
 
 __all__ = sorted(_HOME)

@@ -51,6 +51,8 @@ class _RealRows(Function):
     @staticmethod
     def vmap(info, in_dims, x):
         rows = active_draw().rows
+        if rows is None:
+            rows = torch.ones(info.batch_size, x.shape[1 if in_dims[0] == 0 else 0], dtype=torch.bool)
         return rows.to(dtype=x.dtype, device=x.device), 0
 
 

@@ -151,9 +151,8 @@ class RowLosses(nn.Module):
             loss = _LOSSES[loss]
         if isinstance(loss, type):
             loss = loss()
-        if isinstance(loss, nn.Module) and hasattr(loss, "reduction"):
-            loss = _without_reduction(loss)
-        self.loss = loss
+        self.by_row = isinstance(loss, nn.Module) and hasattr(loss, "reduction")
+        self.loss = _without_reduction(loss) if self.by_row else loss
 
     def forward(self, output, target):
         """Return the losses, of shape (n_rows,), of an output of shape (n_rows, n_outputs)."""

@@ -1,0 +1,171 @@
+"""The optimizers of a stack: one for each group of members that may share it, each member's own for all others."""
+
+import torch
+
+from ..schedules import Schedule
+
+
+def sharing_key(job):
+    """What must be equal in members that share an optimizer, or None for a member that needs its own.
+
+    An optimizer whose update of an element depends on that element's gradients alone does the same to a slice of the
+    storage as to each member; all others, and those that a callback or a plateau may change, stay with their member.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    key : tuple of str, or None
+    """
+    net = job.net
+    if not net.optimizer.info.elementwise or net.callbacks or net.lr_schedule_ == "plateau":
+        return None
+    scalars = [
+        (name, float(value))
+        for state in net.optimizer_.state.values()
+        for name, value in state.items()
+        if not isinstance(value, torch.Tensor) or value.dim() == 0
+    ]
+    settings = sorted(net.optimizer.get_params().items(), key=lambda item: item[0])
+    schedule = net.lr_schedule_ if isinstance(net.lr_schedule_, str) else id(net.lr_schedule_)
+    return repr(settings), repr(net.lr), repr(schedule), repr(scalars)
+
+
+class _Group:
+    """Neighbouring members with one optimizer.
+
+    `leaves` are slices of the storage, or, where `own` holds a member's net, its parameters themselves.
+    """
+
+    def __init__(self, start, stop, leaves, optimizer, schedule, own=None):
+        self.start, self.stop = start, stop
+        self.leaves, self.optimizer, self.schedule, self.own = leaves, optimizer, schedule, own
+
+    def step(self, gradients):
+        for leaf, gradient in zip(self.leaves, gradients, strict=True):
+            leaf.grad = gradient[self.start] if self.own is not None else gradient[self.start : self.stop]
+        self.optimizer.step()
+        self.schedule.after_step()
+
+
+class Groups:
+    """All optimizers of a stack.
+
+    Parameters
+    ----------
+    nets : list
+        The members' nets, in order; of a net that shares an optimizer the schedule becomes a constant one.
+    keys : list
+        Their `sharing_key`.
+    steps : list of int
+        Steps of each member in an epoch.
+    max_epochs : int
+        Epochs at the most.
+    storage : dict of Tensor of shape (n_members, ...)
+        The parameters that train.
+    """
+
+    def __init__(self, nets, keys, steps, max_epochs, storage):
+        self._groups, start = [], 0
+        while start < len(nets):
+            stop = start + 1
+            while stop < len(nets) and keys[start] is not None and (keys[stop], steps[stop]) == (keys[start], steps[start]):
+                stop += 1
+            if stop - start == 1:
+                net = nets[start]
+                leaves = [p for p in net.module_.parameters() if p.requires_grad]
+                self._groups.append(_Group(start, stop, leaves, net.optimizer_, net.schedule_, net))
+            else:
+                self._groups.append(_shared(start, nets[start:stop], steps[start] * max_epochs, storage))
+            start = stop
+
+    def step(self, gradients, n):
+        """Let the optimizers of the first `n` members step; `gradients` has shape (n, ...) for each parameter."""
+        for group in self._groups:
+            if group.stop <= n and group.optimizer is not None:
+                group.step(gradients)
+
+    def after_epoch(self):
+        """Move the learning rates that members share; a member's own moves at the end of its epoch."""
+        for group in self._groups:
+            if group.own is None:
+                group.schedule.after_epoch(None)
+
+    def train_mode(self, training):
+        """Put optimizers that have modes of their own into training or evaluation."""
+        for group in self._groups:
+            if hasattr(group.optimizer, "train") and hasattr(group.optimizer, "eval"):
+                group.optimizer.train() if training else group.optimizer.eval()
+
+    def hand_back(self, k, net):
+        """Give a member's optimizer what the shared one knows of it; its own one steps no more."""
+        group = next(group for group in self._groups if group.start <= k < group.stop)
+        if group.own is not None:
+            group.optimizer = None
+            return
+        own = [p for p in net.module_.parameters() if p.requires_grad]
+        for leaf, parameter in zip(group.leaves, own, strict=True):
+            net.optimizer_.state[parameter] = {
+                name: value[k - group.start].clone() if _by_member(value, leaf) else _copied(value)
+                for name, value in group.optimizer.state.get(leaf, {}).items()
+            }
+        for mine, shared in zip(net.optimizer_.param_groups, group.optimizer.param_groups, strict=True):
+            mine.update({name: value for name, value in shared.items() if name not in ("params", "param_names")})
+
+    def keep(self, members, storage):
+        """Drop the members that are not in a list of positions; `storage` is that of the ones that stay."""
+        groups = []
+        for group in self._groups:
+            kept = [k - group.start for k in members if group.start <= k < group.stop]
+            if not kept:
+                continue
+            start = members.index(kept[0] + group.start)
+            group_is_own = group.own is not None
+            if not group_is_own:
+                leaves = [values[start : start + len(kept)].detach() for values in storage.values()]
+                _select_state(group.optimizer, group.leaves, leaves, torch.tensor(kept))
+                group.leaves = leaves
+            group.start, group.stop = start, start + len(kept)
+            groups.append(group)
+        self._groups = groups
+
+
+def _shared(start, nets, n_steps, storage):
+    stop = start + len(nets)
+    leaves = [values[start:stop].detach().requires_grad_() for values in storage.values()]
+    optimizer = nets[0].optimizer.build(zip(storage, leaves, strict=True), lr=nets[0].lr)
+    for i, leaf in enumerate(leaves):
+        states = [net.optimizer_.state.get([p for p in net.module_.parameters() if p.requires_grad][i]) for net in nets]
+        if states[0]:
+            optimizer.state[leaf] = {
+                name: torch.stack([state[name] for state in states]) if _is_array(value) else _copied(value)
+                for name, value in states[0].items()
+            }
+    schedule = Schedule(nets[0].lr_schedule_, optimizer, n_steps)
+    for net in nets:
+        net.schedule_ = Schedule(None, None, n_steps)
+    return _Group(start, stop, leaves, optimizer, schedule)
+
+
+def _select_state(optimizer, old, new, kept):
+    for before, after in zip(old, new, strict=True):
+        state = optimizer.state.pop(before, {})
+        optimizer.state[after] = {
+            name: value[kept] if _by_member(value, before) else value for name, value in state.items()
+        }
+    for param_group in optimizer.param_groups:
+        param_group["params"] = [new[next(i for i, leaf in enumerate(old) if leaf is p)] for p in param_group["params"]]
+
+
+def _is_array(value):
+    return isinstance(value, torch.Tensor) and value.dim() > 0
+
+
+def _by_member(value, leaf):
+    return _is_array(value) and value.shape[:1] == leaf.shape[:1]
+
+
+def _copied(value):
+    return value.clone() if isinstance(value, torch.Tensor) else value

@@ -1,0 +1,400 @@
+"""Many networks as one: parameters stacked along a leading member axis, one batched product a layer for all of them."""
+
+import copy
+import pickle
+
+import torch
+from torch.func import functional_call, vmap
+
+from .._random import Draw, drawing
+from ._group import Groups, sharing_key
+from ._job import check_output
+from ._net import EVALUATION_ROWS, StopTraining
+from ._table import Table
+
+_COMPACT_SHARE = 1 / 3
+
+
+class CannotStack(Exception):
+    """A network that has to be trained alone, with the reason in words."""
+
+
+class Interrupted(Exception):
+    """Training was called off."""
+
+
+class _NoStream:
+    """Stands for the stream of a member that has ended: nothing is drawn."""
+
+    @staticmethod
+    def bits(out):
+        pass
+
+
+def why_alone(job):
+    """Say why a job cannot be part of a stack, or return None where it can.
+
+    Parameters
+    ----------
+    job : Job
+        One whose net is initialised.
+
+    Returns
+    -------
+    reason : str or None
+    """
+    net = job.net
+    if net.needs_batch_events:
+        return f"its callbacks listen to batches: {', '.join(net.needs_batch_events)}"
+    if net.optimizer.info.closure:
+        return f"its optimizer, {net.optimizer.name}, evaluates the loss more than once a step"
+    recurrent = [type(layer).__name__ for layer in net.module_.modules() if isinstance(layer, torch.nn.RNNBase)]
+    if recurrent:
+        return f"its layers of class {recurrent[0]} have no batching rule"
+    if net.optimizer.info.create_graph:
+        return f"its optimizer, {net.optimizer.name}, needs second derivatives"
+    return None
+
+
+def stack_key(job):
+    """What must be equal in jobs that are trained as one.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    key : tuple
+        Hashable: the structure of module and loss, the shapes of a row, batch size, epochs, and whether rows validate.
+
+    Raises
+    ------
+    CannotStack
+        If the structure cannot be compared.
+    """
+    net = job.net
+    X, y, _ = job.train.table
+    return (
+        structure(net.module_),
+        structure(net.criterion_),
+        (tuple(X.shape[1:]), X.dtype, tuple(y.shape[1:]), y.dtype, str(X.device)),
+        net.batch_size,
+        job.max_epochs,
+        job.valid is None,
+        net.foreign_,
+        isinstance(net.lr_schedule_, str) or net.lr_schedule_ is None,
+    )
+
+
+def structure(module):
+    """Everything of a module but its numbers: classes, settings, names and shapes, as a hashable value.
+
+    Raises
+    ------
+    CannotStack
+        If a layer holds something that cannot be compared.
+    """
+    layers = []
+    for name, layer in module.named_modules(remove_duplicate=False):
+        settings = {
+            key: value
+            for key, value in vars(layer).items()
+            if key not in ("_parameters", "_buffers", "_modules", "training") and value is not None and value != {}
+        }
+        try:
+            frozen = pickle.dumps(sorted(settings.items(), key=lambda item: item[0]))
+        except Exception as error:
+            raise CannotStack(f"its layer {name or type(layer).__name__} cannot be compared with others'") from error
+        tensors = [
+            (key, None if value is None else (tuple(value.shape), value.dtype, value.requires_grad))
+            for group in (layer._parameters, layer._buffers)
+            for key, value in group.items()
+        ]
+        layers.append((name, type(layer), frozen, tuple(tensors)))
+    return tuple(layers)
+
+
+class Checkpoint:
+    """What a net was before a stack took it, so that training can begin anew.
+
+    Parameters
+    ----------
+    job : Job
+        Whose net has not begun to train.
+    """
+
+    def __init__(self, job):
+        self.job = job
+        net = job.net
+        self._tensors = {name: value.detach().clone() for name, value in net.module_.state_dict().items()}
+        self._stream = pickle.dumps(net.stream_)
+        self._optimizer = copy.deepcopy(net.optimizer_.state_dict()) if net.optimizer_.state else None
+        self._n_epochs = len(net.history)
+        self._best = copy.deepcopy(job.best)
+
+    def restore(self):
+        """Put the net back."""
+        net = self.job.net
+        own_tensors(net.module_)
+        net.module_.load_state_dict(self._tensors)
+        net.stream_ = pickle.loads(self._stream)
+        net.initialize_optimizer()
+        if self._optimizer is not None:
+            net.optimizer_.load_state_dict(self._optimizer)
+        del net.history[self._n_epochs :]
+        net.initialize_callbacks()
+        self.job.best = self._best
+
+
+def own_tensors(module):
+    """Give a module tensors of its own in place of views into a stack's storage."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.data = parameter.data.clone()
+            parameter.grad = None
+        for layer in module.modules():
+            for name, buffer in layer._buffers.items():
+                if buffer is not None:
+                    layer._buffers[name] = buffer.clone()
+
+
+class Stack:
+    """Members trained as one, in place; an exception in here is nobody's own, so start anew one by one.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        Of equal `stack_key`.
+    interrupted : callable, default=never
+        Asked before every step; True ends training with `Interrupted`.
+    progress : callable, default=nothing
+        Called after every epoch with the number of members that trained in it.
+
+    Attributes
+    ----------
+    errors : dict
+        For each job that failed on its own, by its position in `jobs`, the exception.
+    """
+
+    def __init__(self, jobs, interrupted=lambda: False, progress=lambda n_members: None):
+        self.errors = {}
+        self._interrupted, self._progress = interrupted, progress
+        self._jobs = jobs
+        first = jobs[0]
+        self._batch_size = first.net.batch_size
+        self._base = copy.deepcopy(first.net.module_)
+        self._criterion = first.net.criterion_
+        self._n_outputs = first.net.n_outputs_
+        for job in jobs:
+            job.net.begin(job)
+        order = sorted(range(len(jobs)), key=lambda j: (-self._n_steps(jobs[j]), sharing_key(jobs[j]) or (str(j),), j))
+        self._members = order
+        self._steps = [self._n_steps(jobs[j]) for j in order]
+        self._table = Table([jobs[j] for j in order])
+        self._stack_tensors()
+        nets = [jobs[j].net for j in order]
+        self._groups = Groups(nets, [sharing_key(jobs[j]) for j in order], self._steps, first.max_epochs, self._trainable)
+        if first.net.foreign_:
+            self._check_rows_are_independent()
+
+    def train(self):
+        """Train all members to their ends.
+
+        Raises
+        ------
+        Exception
+            Whatever goes wrong in the stack as a whole.
+        """
+        for j in self._members:
+            self._own(j, lambda net, job: net.notify("on_train_begin", X=job.train, y=None))
+        for _ in range(self._jobs[0].max_epochs):
+            if not self._compact():
+                return
+            self._epoch()
+            self._progress(len(self._members))
+        for j in [j for j in self._members if j is not None]:
+            self._end(j)
+
+    def _own(self, j, action):
+        """Let a member act; what goes wrong then is its own. Return whether it goes on."""
+        job = self._jobs[j]
+        try:
+            action(job.net, job)
+        except StopTraining:
+            self._end(j)
+        except Exception as error:
+            self.errors[j] = error
+            self._release(j)
+        else:
+            return True
+        return False
+
+    def _release(self, j):
+        k = self._members.index(j)
+        self._groups.hand_back(k, self._jobs[j].net)
+        own_tensors(self._jobs[j].net.module_)
+        self._members[k] = None
+        self._jobs[j].net.finish()
+
+    def _end(self, j):
+        self._release(j)
+        try:
+            self._jobs[j].net.notify("on_train_end", X=self._jobs[j].train, y=None)
+        except Exception as error:
+            self.errors[j] = error
+
+    def _epoch(self):
+        going = [j for j in self._members if j is not None]
+        for j in going:
+            self._own(j, lambda net, job: net.notify("on_epoch_begin", **_datasets(job)))
+        losses = self._train_epoch()
+        valid_losses = self._validate() if self._jobs[0].valid is not None else None
+        self._groups.after_epoch()
+        for k, j in enumerate(list(self._members)):
+            if j is None:
+                continue
+            net = self._jobs[j].net
+            net.history.record("train_loss", losses[k])
+            if valid_losses is not None:
+                net.history.record("valid_loss", valid_losses[k])
+            self._own(j, lambda net, job: net.notify("on_epoch_end", **_datasets(job)))
+
+    def _train_epoch(self):
+        """Go through every member's rows once; return its mean loss."""
+        self._base.train()
+        self._groups.train_mode(True)
+        streams = [None if j is None else self._jobs[j].net.stream_ for j in self._members]
+        rows, sizes = self._table.shuffled(streams)
+        streams = [stream or _NoStream for stream in streams]
+        width = rows.shape[1] if self._batch_size == -1 else min(self._batch_size, rows.shape[1])
+        sums = torch.zeros(len(sizes), dtype=torch.float64)
+        for step in range(max(self._steps)):
+            if self._interrupted():
+                raise Interrupted
+            n = sum(steps > step for steps in self._steps)
+            begin = step * width
+            counts = [min(width, size - begin) for size in sizes[:n]]
+            longest = max(counts)
+            real = None
+            if min(counts) < longest:
+                real = torch.arange(longest) < torch.tensor(counts)[:, None]
+            X, y, weight = self._table.batch(rows[:n, begin : begin + longest])
+            if real is not None:
+                weight = weight * real.to(weight)
+            with drawing(Draw(streams[:n], real)):
+                params = self._forward_leaves(n)
+                output = self._forward(params, n, X)
+            losses = (weight * self._row_losses(output, y)).sum(1)
+            counts = torch.tensor(counts, dtype=losses.dtype, device=losses.device)
+            gradients = torch.autograd.grad((losses / counts).sum(), list(params.values()))
+            self._groups.step(gradients, n)
+            sums[:n] += losses.detach().cpu()
+        return (sums / torch.tensor(sizes)).tolist()
+
+    def _forward_leaves(self, n):
+        if n not in self._leaves:
+            self._leaves[n] = {name: self._params[name][:n].detach().requires_grad_() for name in self._trainable}
+        return self._leaves[n]
+
+    def _forward(self, params, n, X):
+        """The outputs of the first `n` members for X of shape (n, n_rows, ...)."""
+        frozen = {name: storage[:n] for name, storage in self._params.items() if name not in params}
+        buffers = {name: storage[:n] for name, storage in self._buffers.items()}
+
+        def one(params, buffers, x):
+            return functional_call(self._base, (params, buffers), (x,))
+
+        output = vmap(one, randomness="error")({**params, **frozen}, buffers, X)
+        check_output(output[0], X.shape[1], self._n_outputs)
+        return output
+
+    def _row_losses(self, output, y):
+        if self._criterion.by_row:
+            losses = self._criterion(output.flatten(0, 1), y.flatten(0, 1))
+            return losses.reshape(output.shape[:2])
+        return vmap(self._criterion, randomness="error")(output, y)
+
+    def _validate(self):
+        """Return every member's weighted mean loss on its validation rows."""
+        self._base.eval()
+        self._groups.train_mode(False)
+        rows, sizes = self._table.valid
+        n = len(sizes)
+        sums = torch.zeros(n, dtype=torch.float64)
+        chunk = max(1, EVALUATION_ROWS // n)
+        with torch.no_grad():
+            for begin in range(0, rows.shape[1], chunk):
+                X, y, weight = self._table.batch(rows[:, begin : begin + chunk])
+                real = torch.arange(begin, begin + X.shape[1]) < torch.tensor(sizes)[:, None]
+                output = self._forward(dict(self._params), n, X)
+                sums += (weight * real.to(weight) * self._row_losses(output, y)).sum(1).cpu()
+        return (sums / torch.tensor(sizes)).tolist()
+
+    def _n_steps(self, job):
+        return 1 if self._batch_size == -1 else -(-len(job.train) // self._batch_size)
+
+    def _stack_tensors(self):
+        """Stack the members' parameters and buffers, and let their modules be views into the storage."""
+        modules = [self._jobs[j].net.module_ for j in self._members]
+        with torch.no_grad():
+            self._params = _stacked([dict(module.named_parameters()) for module in modules])
+            self._buffers = _stacked([dict(module.named_buffers()) for module in modules])
+        self._trainable = {
+            name: self._params[name] for name, p in modules[0].named_parameters() if p.requires_grad
+        }
+        self._leaves = {}
+        self._point_into_storage()
+
+    def _point_into_storage(self):
+        for k, j in enumerate(self._members):
+            module = self._jobs[j].net.module_
+            for name, parameter in module.named_parameters():
+                parameter.data = self._params[name][k]
+            for name, storage in self._buffers.items():
+                owner, _, attribute = name.rpartition(".")
+                module.get_submodule(owner)._buffers[attribute] = storage[k]
+
+    def _compact(self):
+        """Leave ended members behind once a third has ended; return whether any goes on."""
+        keep = [k for k, j in enumerate(self._members) if j is not None]
+        if len(self._members) - len(keep) >= _COMPACT_SHARE * len(self._members) and keep:
+            index = torch.tensor(keep)
+            self._params = {name: storage[index] for name, storage in self._params.items()}
+            self._buffers = {name: storage[index] for name, storage in self._buffers.items()}
+            self._trainable = {name: self._params[name] for name in self._trainable}
+            self._leaves = {}
+            self._members, self._steps = [self._members[k] for k in keep], [self._steps[k] for k in keep]
+            self._table.keep(keep)
+            self._groups.keep(keep, self._trainable)
+            self._point_into_storage()
+        return bool(keep)
+
+    def _check_rows_are_independent(self):
+        """Refuse a network whose outputs for some rows change with others, or that draws from global random state."""
+        X = self._table.batch(self._table.train[0][:1, :4])[0]
+        if X.shape[1] < 2:
+            return
+        n_real = X.shape[1] - 1
+        net = self._jobs[self._members[0]].net
+        real = torch.arange(X.shape[1])[None] < n_real
+        buffers = self._buffers
+        self._buffers = {name: storage.clone() for name, storage in buffers.items()}
+        alone = copy.deepcopy(net.module_).train()
+        with torch.no_grad():
+            stream = copy.deepcopy(net.stream_)
+            with stream.foreign(), drawing(Draw([stream])):
+                expected = alone(X[0, :n_real])
+            with drawing(Draw([copy.deepcopy(net.stream_)], real)):
+                got = self._forward({name: storage[:1] for name, storage in self._params.items()}, 1, X)[0, :n_real]
+        self._buffers = buffers
+        if not torch.allclose(expected, got, rtol=1e-3, atol=1e-4, equal_nan=True):
+            raise CannotStack("its output for a row depends on the other rows of the batch")
+
+
+def _stacked(dicts):
+    return {name: torch.stack([tensors[name].data for tensors in dicts]) for name in dicts[0]}
+
+
+def _datasets(job):
+    return {"dataset_train": job.train, "dataset_valid": job.valid}

@@ -1,0 +1,83 @@
+"""The rows of a stack: equal columns stored once, and each step's batch of all members gathered at once."""
+
+import torch
+
+
+class _Column:
+    """A column of the jobs' tables, stored once where jobs share it, and where in it each member's rows begin."""
+
+    def __init__(self, columns):
+        distinct = {id(column): column for column in columns}
+        begins, begin = {}, 0
+        for key, column in distinct.items():
+            begins[key] = begin
+            begin += len(column)
+        self.values = columns[0] if len(distinct) == 1 else torch.cat(list(distinct.values()))
+        self.begins = torch.tensor([begins[id(column)] for column in columns], device=columns[0].device)[:, None]
+        self.shared = len(distinct) == 1
+
+    def gather(self, rows):
+        if not self.shared:
+            rows = rows + self.begins[: len(rows)]
+        return self.values.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *self.values.shape[1:])
+
+
+class Table:
+    """The rows of all members of a stack.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        In the order of the members.
+
+    Attributes
+    ----------
+    train, valid : tuple of (Tensor of shape (n_members, n_rows), list of int)
+        For each member the rows that train or validate, filled up with its own first one, and how many there are.
+        `valid` is None where no row validates.
+    """
+
+    def __init__(self, jobs):
+        self._columns = [_Column(list(columns)) for columns in zip(*(job.train.table for job in jobs), strict=True)]
+        self.train = _padded([job.train.index for job in jobs])
+        self.valid = None if jobs[0].valid is None else _padded([job.valid.index for job in jobs])
+
+    def shuffled(self, streams):
+        """Return the training rows in each member's own new order, and how many each has.
+
+        Parameters
+        ----------
+        streams : list of Stream or None
+            Where the orders are drawn from; None leaves a member's rows as they are.
+
+        Returns
+        -------
+        rows : Tensor of shape (n_members, n_rows)
+        sizes : list of int
+        """
+        rows, sizes = self.train
+        order = torch.arange(rows.shape[1]).repeat(len(rows), 1)
+        for k, stream in enumerate(streams):
+            if stream is not None:
+                order[k, : sizes[k]] = torch.from_numpy(stream.shuffle.permutation(sizes[k]))
+        return rows.gather(1, order.to(rows.device)), sizes
+
+    def batch(self, rows):
+        """Return X, y and weight for rows of shape (n_members, n_rows); members are counted from the first."""
+        return tuple(column.gather(rows) for column in self._columns)
+
+    def keep(self, members):
+        """Drop the members that are not in a list of positions."""
+        index = torch.tensor(members)
+        for column in self._columns:
+            column.begins = column.begins[index]
+        for name in ("train", "valid"):
+            if getattr(self, name) is not None:
+                rows, sizes = getattr(self, name)
+                setattr(self, name, (rows[index], [sizes[k] for k in members]))
+
+
+def _padded(indices):
+    sizes = [len(index) for index in indices]
+    rows = torch.stack([torch.cat([index, index[:1].expand(max(sizes) - len(index))]) for index in indices])
+    return rows, sizes
