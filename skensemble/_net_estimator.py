@@ -230,6 +230,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         net.batch_size = -1 if self.batch_size == "full" else self.batch_size
         net.callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
         net.initialize_callbacks()
+        net.criterion = partial(RowLosses, self.loss or self._default_loss)
+        net.initialize_criterion()
         if changed:
             net.initialize_optimizer()
 

@@ -5,6 +5,7 @@ import math
 import warnings
 from contextlib import nullcontext
 
+import numpy as np
 import skorch
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -43,11 +44,19 @@ class Batches:
 
     def __iter__(self):
         if not isinstance(self.dataset, Rows):
-            yield from torch.utils.data.DataLoader(self.dataset, self.batch_size)
+            yield from self._foreign()
             return
         for index in self.indices():
             X, y, weight = self.dataset.batch(index)
             yield X, (y, weight)
+
+    def _foreign(self):
+        if isinstance(getattr(self.dataset, "X", None), (np.ndarray, torch.Tensor)):
+            for start in range(0, len(self.dataset), self.batch_size):
+                yield self.dataset[start : start + self.batch_size]
+        else:
+            # a loader without a generator of its own would draw a seed from torch's global one
+            yield from torch.utils.data.DataLoader(self.dataset, self.batch_size, generator=torch.Generator())
 
     def indices(self):
         """The rows of the table that each batch of an epoch holds, a list of tensors."""
@@ -128,6 +137,7 @@ class NetMixin:
     def notify(self, method_name, **kwargs):
         """Call the callbacks; an epoch's end is also where early stopping and divergence are looked at."""
         over = method_name == "on_epoch_end" and self._end_epoch()
+        kwargs = {name: _as_skorch_knows_it(value) for name, value in kwargs.items()}
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as error:
@@ -152,6 +162,12 @@ class NetMixin:
             raise ValueError(f"{where}, and the network's parameters are not finite. {remedy}")
         if len(self.history) < 2 or math.isfinite(self.history[-2, "train_loss"]):
             warnings.warn(f"{where}. {remedy}", ConvergenceWarning, stacklevel=2)
+
+    def record_loss(self, prefix, loss):
+        """Record an epoch's mean loss under "train" or "valid", and whether it is the least so far."""
+        self.history.record(f"{prefix}_loss", loss)
+        self.history.record(f"{prefix}_loss_best", loss < self.least_[prefix])
+        self.least_[prefix] = min(self.least_[prefix], loss)
 
     def get_split_datasets(self, X, y=None, **params):
         """Return the rows that train and those that validate."""
@@ -183,6 +199,8 @@ class NetMixin:
     def train_step_single(self, batch, **fit_params):
         """Compute a batch's loss and gradients."""
         X, y = batch
+        if self.needs_batch_events:
+            self._set_training(True)  # a callback may have predicted
         y_pred = self.infer(X, **fit_params)
         loss = self.get_loss(y_pred, y, X=X, training=True)
         loss.backward(create_graph=self.optimizer.info.create_graph)
@@ -213,7 +231,9 @@ class NetMixin:
                 total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
             else:
                 total = float(sum(step_fn(batch, **fit_params)["loss"].detach() * len(batch[0]) for batch in iterator))
-        self.history.record(f"{prefix}_loss", total / len(iterator.dataset))
+                if training:
+                    self.history.new_batch()  # empty: Checkpoint formats its file names with the last batch
+        self.record_loss(prefix, total / len(iterator.dataset))
 
     def validation_step(self, batch, **fit_params):
         """Compute the loss of a batch of validation rows."""
@@ -225,6 +245,10 @@ class NetMixin:
     def begin(self, job):
         """Make ready to train a job."""
         self.job_, self.best_ = job, job.best
+        self.least_ = {
+            prefix: min((epoch.get(f"{prefix}_loss", math.inf) for epoch in self.history), default=math.inf)
+            for prefix in ("train", "valid")
+        }
         n_batches = len(self.get_iterator(job.train, training=True))
         self.schedule_ = Schedule(self.lr_schedule_, self.optimizer_, n_batches * job.max_epochs)
 
@@ -239,6 +263,31 @@ class NetMixin:
         for parameter in self.module_.parameters():
             parameter.grad = None
         self.job_ = self.schedule_ = None
+
+
+class _NamedRows(skorch.dataset.Dataset):
+    """`Rows` as a dataset of skorch, whose scorings ask it for its X and y."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.rows[i]
+
+    X = property(lambda self: self.rows.X)
+    y = property(lambda self: self.rows.y)
+
+
+def _as_skorch_knows_it(value):
+    """What callbacks are handed: datasets with X and y, and batches of X and y without weights."""
+    if isinstance(value, Rows):
+        return _NamedRows(value)
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], tuple):
+        return value[0], value[1][0]
+    return value
 
 
 class ClassifierNet(NetMixin, skorch.NeuralNetClassifier):
