@@ -1,6 +1,6 @@
 """Jobs in, trained networks out."""
 
-from ._fusion import active_fusion, fused
+from ._fusion import FusionBackend, active_fusion, fused
 from ._job import Job, ModuleBuilder, RowLosses, Rows, numpy_dtype
 from ._net import BestEpoch, ClassifierNet, RegressorNet
 from ._single import forward, train_single
@@ -9,6 +9,7 @@ from ._work import FitWork, PredictWork
 __all__ = [
     "BestEpoch",
     "ClassifierNet",
+    "FusionBackend",
     "Job",
     "ModuleBuilder",
     "RegressorNet",

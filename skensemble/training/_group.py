@@ -48,7 +48,10 @@ class _Group:
             # Fused optimizers read gradients by the strides of the parameter.
             gradient = gradient.contiguous()
             leaf.grad = gradient[self.start] if self.own is not None else gradient[self.start : self.stop]
-        self.optimizer.step()
+        if self.own is not None:
+            self.own.step_optimizer()
+        else:
+            self.optimizer.step()
         self.schedule.after_step()
 
 

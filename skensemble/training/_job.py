@@ -106,7 +106,10 @@ class ModuleBuilder:
             network = self.spec.build(self.n_inputs, self.n_outputs)
         if self.scaling is None:
             return network.train()
-        mean, scale = (values.astype(numpy_dtype(network)) for values in self.scaling)
+        dtype = numpy_dtype(network)
+        with np.errstate(over="ignore"):
+            mean, scale = (values.astype(dtype) for values in self.scaling)
+        scale[scale < np.finfo(dtype).tiny] = 1
         return ScaledNetwork(InputScaler(mean, scale), network).train()
 
 

@@ -3,8 +3,9 @@
 import dis
 import math
 import warnings
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
+import numpy as np
 import skorch
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -48,11 +49,19 @@ class Batches:
 
     def __iter__(self):
         if not isinstance(self.dataset, Rows):
-            yield from torch.utils.data.DataLoader(self.dataset, self.batch_size)
+            yield from self._foreign()
             return
         for index in self.indices():
             X, y, weight = self.dataset.batch(index)
             yield X, (y, weight)
+
+    def _foreign(self):
+        if isinstance(getattr(self.dataset, "X", None), (np.ndarray, torch.Tensor)):
+            for start in range(0, len(self.dataset), self.batch_size):
+                yield self.dataset[start : start + self.batch_size]
+        else:
+            # a loader without a generator of its own would draw a seed from torch's global one
+            yield from torch.utils.data.DataLoader(self.dataset, self.batch_size, generator=torch.Generator())
 
     def indices(self):
         """The rows of the table that each batch of an epoch holds, a list of tensors."""
@@ -134,6 +143,7 @@ class NetMixin:
     def notify(self, method_name, **kwargs):
         """Call the callbacks; an epoch's end is also where early stopping and divergence are looked at."""
         over = method_name == "on_epoch_end" and self._end_epoch()
+        kwargs = {name: _as_skorch_knows_it(value) for name, value in kwargs.items()}
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as error:
@@ -158,6 +168,14 @@ class NetMixin:
             raise ValueError(f"{where}, and the network's parameters are not finite. {remedy}")
         if len(self.history) < 2 or math.isfinite(self.history[-2, "train_loss"]):
             warnings.warn(f"{where}. {remedy}", ConvergenceWarning, stacklevel=2)
+
+    def record_loss(self, prefix, loss):
+        """Record an epoch's mean loss under "train" or "valid", and whether it is the least so far."""
+        if not self.history[-1]["batches"]:
+            self.history.new_batch()  # empty: Checkpoint formats its file names with the last batch
+        self.history.record(f"{prefix}_loss", loss)
+        self.history.record(f"{prefix}_loss_best", loss < self.least_[prefix])
+        self.least_[prefix] = min(self.least_[prefix], loss)
 
     def get_split_datasets(self, X, y=None, **params):
         """Return the rows that train and those that validate."""
@@ -189,21 +207,33 @@ class NetMixin:
     def train_step_single(self, batch, **fit_params):
         """Compute a batch's loss and gradients."""
         X, y = batch
-        y_pred = self.infer(X, **fit_params)
-        loss = self.get_loss(y_pred, y, X=X, training=True)
-        loss.backward(create_graph=self.info_.create_graph)
+        if self.listened_to_:
+            self._set_training(True)  # a callback may have predicted
+        with torch.enable_grad(), _silent_about_cycles() if self.info_.create_graph else nullcontext():
+            y_pred = self.infer(X, **fit_params)
+            loss = self.get_loss(y_pred, y, X=X, training=True)
+            loss.backward(create_graph=self.info_.create_graph)
         return {"loss": loss, "y_pred": y_pred}
+
+    def step_optimizer(self):
+        """Take an optimizer step from the gradients that are there, in the member's own random stream."""
+        with self.stream_.foreign() if self.info_.may_draw else nullcontext():
+            self.optimizer_.step()
+
+    def _step_optimizer(self, step_fn):
+        with self.stream_.foreign() if self.info_.may_draw else nullcontext():
+            super()._step_optimizer(step_fn)
 
     def train_step(self, batch, **fit_params):
         """Take an optimizer step on a batch, then move the learning rate."""
         if self.interrupted_():
             raise Interrupted
-        if self.info_.closure or self.needs_batch_events:
+        if self.info_.closure or self.listened_to_:
             step = super().train_step(batch, **fit_params)
         else:
             self.optimizer_.zero_grad(set_to_none=True)
             step = self.train_step_single(batch, **fit_params)
-            self.optimizer_.step()
+            self.step_optimizer()
         self.schedule_.after_step()
         return step
 
@@ -215,13 +245,13 @@ class NetMixin:
         if self.info_.has_modes:
             self.optimizer_.train() if training else self.optimizer_.eval()
         with drawing(Draw([self.stream_]) if training else None):
-            if self.needs_batch_events:
+            if self.listened_to_:
                 super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
                 losses, sizes = (self.history[-1, "batches", :, f"{prefix}_{what}"] for what in ("loss", "batch_size"))
                 total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
             else:
                 total = float(sum(step_fn(batch, **fit_params)["loss"].detach() * len(batch[0]) for batch in iterator))
-        self.history.record(f"{prefix}_loss", total / len(iterator.dataset))
+        self.record_loss(prefix, total / len(iterator.dataset))
 
     def validation_step(self, batch, **fit_params):
         """Compute the loss of a batch of validation rows."""
@@ -233,6 +263,11 @@ class NetMixin:
     def begin(self, job, interrupted=lambda: False):
         """Make ready to train a job; `interrupted` is asked before every step whether to give up."""
         self.job_, self.best_, self.interrupted_ = job, job.best, interrupted
+        self.listened_to_ = bool(self.needs_batch_events)
+        self.least_ = {
+            prefix: min((epoch.get(f"{prefix}_loss", math.inf) for epoch in self.history), default=math.inf)
+            for prefix in ("train", "valid")
+        }
         n_batches = len(self.get_iterator(job.train, training=True))
         self.schedule_ = Schedule(self.lr_schedule_, self.optimizer_, n_batches * job.max_epochs)
 
@@ -249,12 +284,45 @@ class NetMixin:
         self.job_ = self.schedule_ = self.interrupted_ = None
 
 
+class _NamedRows(skorch.dataset.Dataset):
+    """`Rows` as a dataset of skorch, whose scorings ask it for its X and y."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.rows[i]
+
+    X = property(lambda self: self.rows.X)
+    y = property(lambda self: self.rows.y)
+
+
+def _as_skorch_knows_it(value):
+    """What callbacks are handed: datasets with X and y, and batches of X and y without weights."""
+    if isinstance(value, Rows):
+        return _NamedRows(value)
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], tuple):
+        return value[0], value[1][0]
+    return value
+
+
 class ClassifierNet(NetMixin, skorch.NeuralNetClassifier):
     """The skorch net of a `NetClassifier`, over class positions."""
 
 
 class RegressorNet(NetMixin, skorch.NeuralNetRegressor):
     """The skorch net of a `NetRegressor`, over scaled targets; also that of several labels at once."""
+
+
+@contextmanager
+def _silent_about_cycles():
+    """Keep torch from warning of ``create_graph``: gradients are set to None before every step."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using backward\\(\\) with create_graph=True")
+        yield
 
 
 def _raised_by_statement(error):

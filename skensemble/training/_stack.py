@@ -252,9 +252,9 @@ class Stack:
             if j is None:
                 continue
             net = self._jobs[j].net
-            net.history.record("train_loss", losses[k])
+            net.record_loss("train", losses[k])
             if valid_losses is not None:
-                net.history.record("valid_loss", valid_losses[k])
+                net.record_loss("valid", valid_losses[k])
             self._own(j, lambda net, job: net.notify("on_epoch_end", **_datasets(job)))
 
     def _train_epoch(self):

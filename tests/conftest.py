@@ -1,0 +1,51 @@
+"""Data that several test modules share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification, make_regression
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def real_data():
+    """Find a file of the folder of real data sets, or skip the test where it is missing."""
+
+    def find(name):
+        path = DATA / name
+        if not path.exists():
+            pytest.skip(f"the data set {name} is not here")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def classes3():
+    """Rows of three classes, as float64."""
+    return make_classification(150, 6, n_informative=4, n_classes=3, class_sep=2.0, random_state=0)
+
+
+@pytest.fixture
+def numbers():
+    """Rows with a target that is nearly linear in them."""
+    return make_regression(150, 6, noise=1.0, random_state=0)
+
+
+def bytes_of(module):
+    """The parameters and buffers of a module as one bytes object, to compare exactly."""
+    return b"".join(value.detach().cpu().numpy().tobytes() for value in module.state_dict().values())
+
+
+@pytest.fixture
+def state_bytes():
+    """Hand out `bytes_of`."""
+    return bytes_of
+
+
+@pytest.fixture
+def rng():
+    """A generator with a fixed seed."""
+    return np.random.default_rng(0)
