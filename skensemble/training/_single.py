@@ -1,11 +1,11 @@
 """One network, one by one: skorch's own loop over our batches."""
 
-import threading
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import torch
 
 from ._net import EVALUATION_ROWS, ROW_BLOCK, StopTraining
+from ._threads import one_thread
 
 _SMALL_STEP = 2**22
 
@@ -23,7 +23,7 @@ def train_single(job, interrupted=lambda: False):
     net = job.net
     net.begin(job, interrupted)
     try:
-        with _THREADS.for_step(net):
+        with one_thread() if _is_small(net) else nullcontext():
             net.notify("on_train_begin", X=job.train, y=None)
             try:
                 net.fit_loop(job.train, epochs=job.max_epochs)
@@ -63,30 +63,7 @@ def forward(module, X, pad):
     return torch.cat(outputs)
 
 
-class _Threads:
-    """Trains small networks on one thread: waking a second one costs more than it brings, most of all on a busy machine."""
-
-    def __init__(self):
-        self._lock, self._inside, self._usual = threading.Lock(), 0, None
-
-    @contextmanager
-    def for_step(self, net):
-        """Choose the number of threads by the products in one step of a net, and put back the usual number after."""
-        n_rows = len(net.job_.train) if net.batch_size == -1 else min(net.batch_size, len(net.job_.train))
-        if n_rows * sum(p.numel() for p in net.module_.parameters()) > _SMALL_STEP:
-            yield
-            return
-        with self._lock:
-            if not self._inside:
-                self._usual = torch.get_num_threads()
-            self._inside += 1
-        try:
-            torch.set_num_threads(1)
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                torch.set_num_threads(self._usual)
-
-
-_THREADS = _Threads()
+def _is_small(net):
+    """Whether waking a second thread for the products of one step costs more than it brings."""
+    n_rows = len(net.job_.train) if net.batch_size == -1 else min(net.batch_size, len(net.job_.train))
+    return n_rows * sum(p.numel() for p in net.module_.parameters()) <= _SMALL_STEP

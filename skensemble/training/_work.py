@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -10,6 +11,7 @@ from ._ledger import TrainedAlone, TrainedStack
 from ._net import Interrupted
 from ._single import forward, train_single
 from ._stack import CannotStack, Checkpoint, Stack, forward_together, stack_key, structure, why_alone
+from ._threads import in_threads, shards
 
 _TENSORS_A_PARAMETER = 5
 
@@ -150,8 +152,7 @@ class _Runner:
         begin = time.perf_counter()
         checkpoints = [Checkpoint(work.job) for work in works]
         try:
-            stack = Stack([work.job for work in works], self._interrupted, self._progress.advance)
-            stack.train()
+            self._train(works)
         except BaseException as error:
             for checkpoint in checkpoints:
                 checkpoint.restore()
@@ -159,12 +160,19 @@ class _Runner:
                 raise
             self._begin_anew(works, error)
             return
-        for j, error in stack.errors.items():
-            works[j].error = error
-        for work in works:
-            work.finished = True
         self._progress.advance(0, len(works))
         self._record(works, time.perf_counter() - begin)
+
+    def _train(self, works):
+        def train(shard, others_failed):
+            stack = Stack(
+                [work.job for work in shard], lambda: others_failed() or self._interrupted(), self._progress.advance
+            )
+            stack.train()
+            for j, work in enumerate(shard):
+                work.error, work.finished = stack.errors.get(j), True
+
+        in_threads([partial(train, shard) for shard in shards(works)])
 
     def _begin_anew(self, works, error):
         if _is_out_of_memory(error):
@@ -217,9 +225,7 @@ class _Runner:
                 raise CannotStack
             size = self._limits.max_members
             for part in (works[i : i + size] for i in range(0, len(works), size)):
-                outputs = forward_together([work.module for work in part], [work.X for work in part])
-                for work, output in zip(part, outputs, strict=True):
-                    work.outputs, work.finished = output, True
+                in_threads([partial(self._predict, shard) for shard in shards(part)])
         except Exception:
             # What has no batching rule is predicted one by one, and an error is told to the thread that it belongs to.
             for work in works:
@@ -228,6 +234,12 @@ class _Runner:
                 except Exception as error:
                     work.error = error
                 work.finished = True
+
+    @staticmethod
+    def _predict(works, others_failed):
+        outputs = forward_together([work.module for work in works], [work.X for work in works])
+        for work, output in zip(works, outputs, strict=True):
+            work.outputs, work.finished = output, True
 
 
 def _member_bytes(job):

@@ -1,0 +1,77 @@
+"""Threads of ours in place of threads inside torch: members are independent, so that nobody waits at a barrier."""
+
+import threading
+from contextlib import contextmanager
+
+import torch
+
+_LEAST_SHARD = 4
+_lock, _inside, _usual = threading.Lock(), 0, 1
+
+
+@contextmanager
+def one_thread():
+    """Let torch use one thread inside the block, in the thread that runs it, and put back the usual number after."""
+    global _inside, _usual
+    with _lock:
+        if not _inside:
+            _usual = torch.get_num_threads()
+        _inside += 1
+    try:
+        torch.set_num_threads(1)
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            torch.set_num_threads(_usual)
+
+
+def shards(items):
+    """Deal items out to as many lists as torch would use threads, of a least length each.
+
+    Parameters
+    ----------
+    items : list
+        Anything.
+
+    Returns
+    -------
+    shards : list of list
+        Item ``i`` of ``items`` is item ``i // n`` of shard ``i % n``, where ``n`` is the number of shards.
+    """
+    with _lock:
+        usual = _usual if _inside else torch.get_num_threads()
+    n = max(1, min(usual, len(items) // _LEAST_SHARD))
+    return [items[i::n] for i in range(n)]
+
+
+def in_threads(actions):
+    """Run actions at the same time, each on one thread of its own, the first one on the caller's.
+
+    Parameters
+    ----------
+    actions : list of callable
+        Each is called with a function that tells whether another one has failed.
+
+    Raises
+    ------
+    BaseException
+        The first error, after all have ended.
+    """
+    errors = []
+
+    def run(action):
+        try:
+            with one_thread():
+                action(lambda: bool(errors))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(action,), name="skensemble-shard") for action in actions[1:]]
+    for thread in threads:
+        thread.start()
+    run(actions[0])
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
