@@ -75,9 +75,12 @@ class _Threads:
         if n_rows * sum(p.numel() for p in net.module_.parameters()) > _SMALL_STEP:
             yield
             return
+        # asked in every thread: torch takes over the process's number at a thread's first question, after which it is
+        # the thread's own; asked later, it would undo what is set below
+        usual = torch.get_num_threads()
         with self._lock:
             if not self._inside:
-                self._usual = torch.get_num_threads()
+                self._usual = usual
             self._inside += 1
         try:
             torch.set_num_threads(1)
