@@ -2,9 +2,12 @@
 
 from importlib import import_module
 
+from joblib import register_parallel_backend
+
 __version__ = "0.1.0"
 
 _HOME = {
+    "Comparison": "comparison",
     "ConvNet": "networks",
     "Dataset": "datasets",
     "MLP": "networks",
@@ -14,8 +17,11 @@ _HOME = {
     "Optimizer": "optimizers",
     "ResNet": "networks",
     "class_posterior": "datasets",
+    "compare": "comparison",
     "conditional_mean": "datasets",
     "dataset_names": "datasets",
+    "default_estimators": "candidates",
+    "fused": "training",
     "load_dataset": "datasets",
     "make_banana": "datasets",
     "make_friedman1": "datasets",
@@ -34,6 +40,13 @@ def __getattr__(name):
     if name in _HOME:
         return getattr(import_module(f"skensemble.{_HOME[name]}"), name)
     raise AttributeError(f"module 'skensemble' has no attribute {name!r}")
+
+
+def _fusion_backend(**settings):
+    return import_module("skensemble.training").FusionBackend(**settings)
+
+
+register_parallel_backend("skensemble", _fusion_backend)
 
 
 def __dir__():

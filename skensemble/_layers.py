@@ -101,7 +101,7 @@ class _RealRowsOnly:
         enough = n > 1
         if self.running_mean is not None:
             with torch.no_grad():
-                step = enough * self.momentum
+                step = enough.to(x.dtype) * self.momentum
                 self.running_mean.add_((mean - self.running_mean) * step)
                 unbiased = var * n / (n - 1).clamp(min=1)
                 self.running_var.add_((unbiased - self.running_var) * step)

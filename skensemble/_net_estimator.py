@@ -21,7 +21,7 @@ from .training import (
     RowLosses,
     Rows,
     numpy_dtype,
-    forward,
+    predict,
     train,
 )
 
@@ -128,6 +128,13 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             multi_output=True,
             y_numeric=self._y_numeric,
         )
+        job = self._make_job(X, y, sample_weight, go_on, epochs, classes)
+        train(job, held_bytes=X.nbytes)
+        self.net_ = job.net
+        self._take_history(job.net)
+        return self
+
+    def _make_job(self, X, y, sample_weight, go_on, epochs, classes):
         target = self._encode(y, go_on, classes)
         weight = self._weights(X, y, sample_weight)
         used = np.flatnonzero(weight)
@@ -146,18 +153,13 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         table = [torch.from_numpy(np.ascontiguousarray(column)).to(net.device) for column in columns]
         train_rows, valid_rows = (torch.from_numpy(rows).to(net.device) for rows in (train_rows, valid_rows))
         validates = len(valid_rows) > 0
-        train(
-            Job(
-                net=net,
-                train=Rows(*table, train_rows),
-                valid=Rows(*table, valid_rows) if validates else None,
-                max_epochs=epochs,
-                best=BestEpoch(self.n_iter_no_change, self.tol) if validates else None,
-            )
+        return Job(
+            net=net,
+            train=Rows(*table, train_rows),
+            valid=Rows(*table, valid_rows) if validates else None,
+            max_epochs=epochs,
+            best=BestEpoch(self.n_iter_no_change, self.tol) if validates else None,
         )
-        self.net_ = net
-        self._take_history(net)
-        return self
 
     def _weights(self, X, y, sample_weight):
         weight = np.ones(len(X))
@@ -266,7 +268,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64], order="C")
         module = self.net_.module_
         X = torch.from_numpy(np.ascontiguousarray(_cast(X, numpy_dtype(module))))
-        return forward(module, X, pad=not self.net_.foreign_).numpy().astype(np.float64)
+        return predict(self.net_, X).numpy().astype(np.float64)
 
     def predict(self, X):
         """Predict the targets of rows.

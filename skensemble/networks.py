@@ -26,8 +26,8 @@ _ACTIVATIONS = {
 
 
 def _groups(n_channels):
-    """The largest number of groups, at most 8, that divides the channels."""
-    return max(g for g in range(1, min(8, n_channels) + 1) if n_channels % g == 0)
+    """The largest number of groups, at most 8, that divides the channels into groups of at least 4."""
+    return max(g for g in range(1, 9) if g == 1 or (n_channels % g == 0 and n_channels // g >= 4))
 
 
 _DENSE_NORMALIZATIONS = {
@@ -133,7 +133,8 @@ class MLP(_BuiltIn):
         layers = []
         for size in _sizes("hidden_sizes", self.hidden_sizes):
             layers += [
-                nn.Linear(n_inputs, size),
+                # Batch normalization subtracts the mean, and any bias with it.
+                nn.Linear(n_inputs, size, bias=self.normalization != "batch"),
                 *_normalization(self.normalization, size, _DENSE_NORMALIZATIONS),
                 _pick("activation", self.activation, _ACTIVATIONS)(),
                 *_dropout(self.dropout),
@@ -214,9 +215,7 @@ class ResNet(_BuiltIn):
         (hidden,) = _sizes("width * hidden_factor", round(self.width * self.hidden_factor))
 
         def normalized():
-            return [
-                *_normalization(self.normalization, width, _DENSE_NORMALIZATIONS),
-            ]
+            return _normalization(self.normalization, width, _DENSE_NORMALIZATIONS)
 
         def activation():
             return _pick("activation", self.activation, _ACTIVATIONS)()
@@ -313,7 +312,9 @@ class ConvNet(_BuiltIn):
         layers = [nn.Unflatten(1, (n_channels, height, width))]
         for size in _sizes("channels", self.channels):
             layers += [
-                nn.Conv2d(n_channels, size, self.kernel_size, padding=self.kernel_size // 2),
+                nn.Conv2d(
+                    n_channels, size, self.kernel_size, padding=self.kernel_size // 2, bias=self.normalization != "batch"
+                ),
                 *_normalization(self.normalization, size, _IMAGE_NORMALIZATIONS),
                 _pick("activation", self.activation, _ACTIVATIONS)(),
             ]

@@ -65,6 +65,11 @@ class OptimizerInfo:
         return callable(getattr(self.cls, "train", None)) and callable(getattr(self.cls, "eval", None))
 
     @property
+    def may_draw(self):
+        """Whether a step may draw from torch's global random state, as some outside of torch do."""
+        return not self.elementwise and not self.cls.__module__.startswith("torch.")
+
+    @property
     def settings(self):
         """The names of the settings it takes, in the order of its signature."""
         return [*(p.name for p in _arguments(self.cls)), *self.more_settings]

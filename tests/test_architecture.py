@@ -29,6 +29,7 @@ FLOORS = {
     "regularizers": 1,
     "diagnostics": 1,
     "datasets": 1,
+    "tables": 1,
     "_compat": 0,
     "_problems": 0,
     "_random": 0,

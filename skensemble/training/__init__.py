@@ -1,29 +1,62 @@
 """Jobs in, trained networks out."""
 
+from ._fusion import FusionBackend, active_fusion, fused
 from ._job import Job, ModuleBuilder, RowLosses, Rows, numpy_dtype
 from ._net import BestEpoch, ClassifierNet, RegressorNet
 from ._single import forward, train_single
+from ._work import FitWork, PredictWork
 
 __all__ = [
     "BestEpoch",
     "ClassifierNet",
+    "FusionBackend",
     "Job",
     "ModuleBuilder",
     "RegressorNet",
     "RowLosses",
     "Rows",
-    "forward",
+    "fused",
     "numpy_dtype",
+    "predict",
     "train",
 ]
 
 
-def train(job):
-    """Train a job's net in place.
+def train(job, held_bytes):
+    """Train a job's net in place: with others where a `fused` block has them meet, else one by one.
 
     Parameters
     ----------
     job : Job
         What to train.
+    held_bytes : int
+        What the caller holds in memory of its own while it waits.
     """
-    train_single(job)
+    fusion = active_fusion()
+    if fusion is None:
+        train_single(job)
+    else:
+        fusion.meet(FitWork(job, held_bytes))
+
+
+def predict(net, X):
+    """The outputs of a trained net, without gradients: with others where a `fused` block has them meet.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        A trained one of this package.
+    X : Tensor of shape (n_rows, n_features)
+        Rows, of the type that the module wants.
+
+    Returns
+    -------
+    outputs : Tensor of shape (n_rows, n_outputs)
+        On the CPU.
+    """
+    fusion = active_fusion()
+    if fusion is None:
+        return forward(net.module_, X, pad=not net.foreign_)
+    work = PredictWork(net.module_, X, net.foreign_, X.numel() * X.element_size())
+    fusion.meet(work)
+    return work.outputs

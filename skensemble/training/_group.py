@@ -20,7 +20,7 @@ def sharing_key(job):
     key : tuple of str, or None
     """
     net = job.net
-    if not net.optimizer.info.elementwise or net.callbacks or net.lr_schedule_ == "plateau":
+    if not net.info_.elementwise or net.callbacks or net.lr_schedule_ == "plateau":
         return None
     scalars = [
         (name, float(value))
@@ -45,8 +45,13 @@ class _Group:
 
     def step(self, gradients):
         for leaf, gradient in zip(self.leaves, gradients, strict=True):
+            # Fused optimizers read gradients by the strides of the parameter.
+            gradient = gradient.contiguous()
             leaf.grad = gradient[self.start] if self.own is not None else gradient[self.start : self.stop]
-        self.optimizer.step()
+        if self.own is not None:
+            self.own.step_optimizer()
+        else:
+            self.optimizer.step()
         self.schedule.after_step()
 
 

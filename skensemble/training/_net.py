@@ -3,7 +3,7 @@
 import dis
 import math
 import warnings
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import skorch
@@ -16,11 +16,16 @@ from ..schedules import Schedule
 from ._job import Rows, check_output
 
 EVALUATION_ROWS = 8192
+ROW_BLOCK = 16
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 class StopTraining(Exception):
     """Raised at the end of an epoch by a net that is done before its last one."""
+
+
+class Interrupted(Exception):
+    """Training was called off."""
 
 
 class Batches:
@@ -120,6 +125,7 @@ class NetMixin:
     def initialize_optimizer(self, triggered_directly=None):
         """Build the optimizer from its spec."""
         self.optimizer_ = self.optimizer.build(self.get_all_learnable_params(), lr=self.lr)
+        self.info_ = self.optimizer.info
         return self
 
     @property
@@ -165,6 +171,8 @@ class NetMixin:
 
     def record_loss(self, prefix, loss):
         """Record an epoch's mean loss under "train" or "valid", and whether it is the least so far."""
+        if not self.history[-1]["batches"]:
+            self.history.new_batch()  # empty: Checkpoint formats its file names with the last batch
         self.history.record(f"{prefix}_loss", loss)
         self.history.record(f"{prefix}_loss_best", loss < self.least_[prefix])
         self.least_[prefix] = min(self.least_[prefix], loss)
@@ -199,21 +207,33 @@ class NetMixin:
     def train_step_single(self, batch, **fit_params):
         """Compute a batch's loss and gradients."""
         X, y = batch
-        if self.needs_batch_events:
+        if self.listened_to_:
             self._set_training(True)  # a callback may have predicted
-        y_pred = self.infer(X, **fit_params)
-        loss = self.get_loss(y_pred, y, X=X, training=True)
-        loss.backward(create_graph=self.optimizer.info.create_graph)
+        with torch.enable_grad(), _silent_about_cycles() if self.info_.create_graph else nullcontext():
+            y_pred = self.infer(X, **fit_params)
+            loss = self.get_loss(y_pred, y, X=X, training=True)
+            loss.backward(create_graph=self.info_.create_graph)
         return {"loss": loss, "y_pred": y_pred}
+
+    def step_optimizer(self):
+        """Take an optimizer step from the gradients that are there, in the member's own random stream."""
+        with self.stream_.foreign() if self.info_.may_draw else nullcontext():
+            self.optimizer_.step()
+
+    def _step_optimizer(self, step_fn):
+        with self.stream_.foreign() if self.info_.may_draw else nullcontext():
+            super()._step_optimizer(step_fn)
 
     def train_step(self, batch, **fit_params):
         """Take an optimizer step on a batch, then move the learning rate."""
-        if self.optimizer.info.closure or self.needs_batch_events:
+        if self.interrupted_():
+            raise Interrupted
+        if self.info_.closure or self.listened_to_:
             step = super().train_step(batch, **fit_params)
         else:
             self.optimizer_.zero_grad(set_to_none=True)
             step = self.train_step_single(batch, **fit_params)
-            self.optimizer_.step()
+            self.step_optimizer()
         self.schedule_.after_step()
         return step
 
@@ -222,17 +242,15 @@ class NetMixin:
         if iterator is None:
             return
         self._set_training(training)
-        if self.optimizer.info.has_modes:
+        if self.info_.has_modes:
             self.optimizer_.train() if training else self.optimizer_.eval()
         with drawing(Draw([self.stream_]) if training else None):
-            if self.needs_batch_events:
+            if self.listened_to_:
                 super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
                 losses, sizes = (self.history[-1, "batches", :, f"{prefix}_{what}"] for what in ("loss", "batch_size"))
                 total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
             else:
                 total = float(sum(step_fn(batch, **fit_params)["loss"].detach() * len(batch[0]) for batch in iterator))
-                if training:
-                    self.history.new_batch()  # empty: Checkpoint formats its file names with the last batch
         self.record_loss(prefix, total / len(iterator.dataset))
 
     def validation_step(self, batch, **fit_params):
@@ -242,9 +260,10 @@ class NetMixin:
             y_pred = self.infer(X, **fit_params)
             return {"loss": self.get_loss(y_pred, y, X=X), "y_pred": y_pred}
 
-    def begin(self, job):
-        """Make ready to train a job."""
-        self.job_, self.best_ = job, job.best
+    def begin(self, job, interrupted=lambda: False):
+        """Make ready to train a job; `interrupted` is asked before every step whether to give up."""
+        self.job_, self.best_, self.interrupted_ = job, job.best, interrupted
+        self.listened_to_ = bool(self.needs_batch_events)
         self.least_ = {
             prefix: min((epoch.get(f"{prefix}_loss", math.inf) for epoch in self.history), default=math.inf)
             for prefix in ("train", "valid")
@@ -257,12 +276,12 @@ class NetMixin:
         if self.best_ is not None and self.best_.state is not None:
             self.module_.load_state_dict(self.best_.state)
             self.best_.state = None
-        if self.optimizer.info.has_modes:
+        if self.info_.has_modes:
             self.optimizer_.eval()
         self._set_training(False)
         for parameter in self.module_.parameters():
             parameter.grad = None
-        self.job_ = self.schedule_ = None
+        self.job_ = self.schedule_ = self.interrupted_ = None
 
 
 class _NamedRows(skorch.dataset.Dataset):
@@ -296,6 +315,14 @@ class ClassifierNet(NetMixin, skorch.NeuralNetClassifier):
 
 class RegressorNet(NetMixin, skorch.NeuralNetRegressor):
     """The skorch net of a `NetRegressor`, over scaled targets; also that of several labels at once."""
+
+
+@contextmanager
+def _silent_about_cycles():
+    """Keep torch from warning of ``create_graph``: gradients are set to None before every step."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using backward\\(\\) with create_graph=True")
+        yield
 
 
 def _raised_by_statement(error):

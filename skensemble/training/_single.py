@@ -5,22 +5,23 @@ from contextlib import contextmanager
 
 import torch
 
-from ._net import EVALUATION_ROWS, StopTraining
+from ._net import EVALUATION_ROWS, ROW_BLOCK, StopTraining
 
-_ROW_BLOCK = 16
 _SMALL_STEP = 2**22
 
 
-def train_single(job):
+def train_single(job, interrupted=lambda: False):
     """Train a job's net in place.
 
     Parameters
     ----------
     job : Job
         What to train.
+    interrupted : callable, default=never
+        Asked before every step; True ends training with `Interrupted`.
     """
     net = job.net
-    net.begin(job)
+    net.begin(job, interrupted)
     try:
         with _THREADS.for_step(net):
             net.notify("on_train_begin", X=job.train, y=None)
@@ -56,8 +57,8 @@ def forward(module, X, pad):
     with torch.inference_mode():
         for rows in X.split(EVALUATION_ROWS):
             n_rows = len(rows)
-            if pad and n_rows % _ROW_BLOCK:
-                rows = torch.cat([rows, rows.new_zeros(-n_rows % _ROW_BLOCK, *rows.shape[1:])])
+            if pad and n_rows % ROW_BLOCK:
+                rows = torch.cat([rows, rows.new_zeros(-n_rows % ROW_BLOCK, *rows.shape[1:])])
             outputs.append(module(rows.to(device))[:n_rows].cpu())
     return torch.cat(outputs)
 

@@ -9,18 +9,15 @@ from torch.func import functional_call, vmap
 from .._random import Draw, drawing
 from ._group import Groups, sharing_key
 from ._job import check_output
-from ._net import EVALUATION_ROWS, StopTraining
+from ._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
 from ._table import Table
 
 _COMPACT_SHARE = 1 / 3
+_LEAST_CHUNK = 256
 
 
 class CannotStack(Exception):
     """A network that has to be trained alone, with the reason in words."""
-
-
-class Interrupted(Exception):
-    """Training was called off."""
 
 
 class _NoStream:
@@ -46,13 +43,13 @@ def why_alone(job):
     net = job.net
     if net.needs_batch_events:
         return f"its callbacks listen to batches: {', '.join(net.needs_batch_events)}"
-    if net.optimizer.info.closure:
-        return f"its optimizer, {net.optimizer.name}, evaluates the loss more than once a step"
+    if net.info_.closure:
+        return f"its optimizer, {net.info_.name}, evaluates the loss more than once a step"
     recurrent = [type(layer).__name__ for layer in net.module_.modules() if isinstance(layer, torch.nn.RNNBase)]
     if recurrent:
         return f"its layers of class {recurrent[0]} have no batching rule"
-    if net.optimizer.info.create_graph:
-        return f"its optimizer, {net.optimizer.name}, needs second derivatives"
+    if net.info_.create_graph:
+        return f"its optimizer, {net.info_.name}, needs second derivatives"
     return None
 
 
@@ -255,9 +252,9 @@ class Stack:
             if j is None:
                 continue
             net = self._jobs[j].net
-            net.history.record("train_loss", losses[k])
+            net.record_loss("train", losses[k])
             if valid_losses is not None:
-                net.history.record("valid_loss", valid_losses[k])
+                net.record_loss("valid", valid_losses[k])
             self._own(j, lambda net, job: net.notify("on_epoch_end", **_datasets(job)))
 
     def _train_epoch(self):
@@ -398,3 +395,42 @@ def _stacked(dicts):
 
 def _datasets(job):
     return {"dataset_train": job.train, "dataset_valid": job.valid}
+
+
+def forward_together(modules, Xs):
+    """The outputs of many modules of one structure, without gradients.
+
+    Parameters
+    ----------
+    modules : list of torch.nn.Module
+        In evaluation mode.
+    Xs : list of Tensor of shape (n_rows, n_features)
+        Rows of each; where all are the same object, rows are read once.
+
+    Returns
+    -------
+    outputs : list of Tensor of shape (n_rows, n_outputs)
+        On the CPU.
+    """
+    base = copy.deepcopy(modules[0]).eval()
+    params = _stacked([dict(module.named_parameters()) for module in modules])
+    buffers = _stacked([dict(module.named_buffers()) for module in modules])
+    device = next((p.device for p in params.values()), torch.device("cpu"))
+
+    def one(params, buffers, x):
+        return functional_call(base, (params, buffers), (x,))
+
+    shared = all(X is Xs[0] for X in Xs)
+    together = vmap(one, in_dims=(0, 0, None if shared else 0), randomness="error")
+    longest = max(map(len, Xs))
+    chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules))
+    outputs = []
+    with torch.inference_mode():
+        for begin in range(0, longest, chunk):
+            parts = [X[begin : begin + chunk] for X in Xs[: 1 if shared else None]]
+            width = -(-max(map(len, parts)) // ROW_BLOCK) * ROW_BLOCK
+            parts = [torch.cat([part, part.new_zeros(width - len(part), *part.shape[1:])]) for part in parts]
+            X = parts[0] if shared else torch.stack(parts)
+            outputs.append(together(params, buffers, X.to(device)).cpu())
+        outputs = torch.cat(outputs, dim=1)
+    return [output[: len(X)].clone() for output, X in zip(outputs, Xs, strict=True)]

@@ -1,0 +1,174 @@
+"""What `compare` compares by default: one network, a bag of it and boosting of it, behind what the table needs."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, BaggingClassifier, BaggingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.utils import check_random_state
+
+from skensemble._spec import unknown_name
+from skensemble.estimators import NetClassifier, NetRegressor
+
+_ENSEMBLES = {
+    "single": {},
+    "bagging": {"classification": BaggingClassifier, "regression": BaggingRegressor},
+    "boosting": {"classification": AdaBoostClassifier, "regression": AdaBoostRegressor},
+}
+_FEW_WHOLE_NUMBERS = 20
+
+
+def default_estimators(
+    X,
+    *,
+    task,
+    methods=("single", "bagging", "boosting"),
+    network="mlp",
+    optimizers=("adam",),
+    n_estimators=10,
+    max_epochs=50,
+    random_state=None,
+):
+    """Build one network, a bag of it and boosting of it, for each optimizer.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame of shape (n_samples, n_features)
+        Features, looked at only for whether they need preprocessing.
+    task : {"classification", "regression"}
+        What is to be predicted.
+    methods : sequence of {"single", "bagging", "boosting"}
+        How networks are combined; boosting is scikit-learn's AdaBoost.
+    network : str or spec, default="mlp"
+        The network, as :class:`~skensemble.NetClassifier` takes it.
+    optimizers : sequence of str, default=("adam",)
+        The optimizers, each with its own default learning rate.
+    n_estimators : int, default=10
+        Members of a bag, and at most this many rounds of boosting.
+    max_epochs : int, default=50
+        Epochs that each network is trained.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the estimators; all of them get the same seed.
+
+    Returns
+    -------
+    estimators : dict of str to estimator
+        Keys are ``"method/optimizer"``. With preprocessing, each is a pipeline, so that nothing leaks from a test fold.
+
+    Examples
+    --------
+    >>> from skensemble.candidates import default_estimators
+    >>> list(default_estimators([[0.0], [1.0]], task="regression", methods=["bagging"], optimizers=["adam", "sgd"]))
+    ['bagging/adam', 'bagging/sgd']
+    """
+    net_class = NetClassifier if task == "classification" else NetRegressor
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    steps = preprocessing(X, random_state=seed)
+    estimators = {}
+    for method in methods:
+        if method not in _ENSEMBLES:
+            raise unknown_name("method", method, _ENSEMBLES)
+        for optimizer in optimizers:
+            model = net_class(network, optimizer=optimizer, max_epochs=max_epochs, random_state=seed)
+            if task in _ENSEMBLES[method]:
+                model = _ENSEMBLES[method][task](model, n_estimators=n_estimators, random_state=seed)
+            estimators[f"{method}/{optimizer}"] = make_pipeline(*map(clone, steps), model) if steps else model
+    return estimators
+
+
+def preprocessing(X, *, random_state=None):
+    """Choose the steps that turn a table into finite numbers.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame of shape (n_samples, n_features)
+        Features.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the encoding of free text.
+
+    Returns
+    -------
+    steps : list of transformer
+        None for numbers without gaps; an imputer for numbers with gaps; skrub's TableVectorizer and an imputer for
+        text, categories and dates. Columns that are missing altogether do no harm.
+
+    Examples
+    --------
+    >>> from skensemble.candidates import preprocessing
+    >>> preprocessing([[0.0], [1.0]])
+    []
+    >>> preprocessing([[0.0], [float("nan")]])
+    [SimpleImputer(keep_empty_features=True, strategy='median')]
+    """
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    if hasattr(X, "dtypes") and hasattr(X, "columns"):
+        plain = all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in X.dtypes)
+        if plain and not X.isna().to_numpy().any():
+            return []
+        try:
+            import skrub
+        except ImportError:
+            raise ImportError('A table of text or gaps wants skrub; pip install "skensemble[cli]".') from None
+        one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
+        text = skrub.StringEncoder(random_state=random_state)
+        return [skrub.TableVectorizer(low_cardinality=one_hot, high_cardinality=text), imputer]
+    values = np.asarray(X) if not hasattr(X, "nnz") else X.data
+    return [imputer] if values.dtype.kind == "f" and np.isnan(values).any() else []
+
+
+def guess_task(y):
+    """Tell classification from regression by the target alone.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Target.
+
+    Returns
+    -------
+    task : {"classification", "regression"}
+        Regression for floats, and for whole numbers with more than 20 different values.
+
+    Examples
+    --------
+    >>> from skensemble.candidates import guess_task
+    >>> guess_task(["yes", "no"]), guess_task([1, 2, 2]), guess_task([0.5, 1.5])
+    ('classification', 'classification', 'regression')
+    """
+    y = np.asarray(y)
+    if y.dtype.kind == "f":
+        return "regression"
+    if y.dtype.kind in "iu" and len(np.unique(y)) > _FEW_WHOLE_NUMBERS:
+        return "regression"
+    return "classification"
+
+
+def count_networks(estimator):
+    """Count the networks inside a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted network, or any nesting of pipelines, ensembles and searches around networks.
+
+    Returns
+    -------
+    n_networks : int
+        0 where there are none.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skensemble.candidates import count_networks
+    >>> count_networks(LinearRegression())
+    0
+    """
+    if hasattr(estimator, "net_"):
+        return 1
+    if isinstance(estimator, Pipeline):
+        return count_networks(estimator.steps[-1][1])
+    if hasattr(estimator, "best_estimator_"):
+        return count_networks(estimator.best_estimator_)
+    members = [*np.ravel(getattr(estimator, "estimators_", [])), getattr(estimator, "final_estimator_", None)]
+    return sum(count_networks(member) for member in members if isinstance(member, BaseEstimator))

@@ -1,0 +1,253 @@
+"""Pieces of work that meet: fits and predictions, grouped by what must be equal and done as few stacks."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from ._job import Job
+from ._ledger import TrainedAlone, TrainedStack
+from ._net import Interrupted
+from ._single import forward, train_single
+from ._stack import CannotStack, Checkpoint, Stack, forward_together, stack_key, structure, why_alone
+
+_TENSORS_A_PARAMETER = 5
+
+
+class Work:
+    """Something that a thread hands over."""
+
+    error: BaseException | None = None
+    finished = False
+
+
+@dataclass
+class FitWork(Work):
+    """A fit: its job's net is trained in place."""
+
+    job: Job
+    held_bytes: int
+
+    @property
+    def tables(self):
+        """The rows that may be the same as others'."""
+        return [rows for rows in (self.job.train, self.job.valid) if rows is not None]
+
+
+@dataclass
+class PredictWork(Work):
+    """A prediction: `outputs` is what the module returns for `X`."""
+
+    module: torch.nn.Module
+    X: torch.Tensor
+    foreign: bool
+    held_bytes: int
+    outputs: torch.Tensor | None = None
+
+
+class Interning:
+    """Stores equal tensors once."""
+
+    def __init__(self):
+        self._known = {}
+
+    def take(self, work):
+        """Replace a piece of work's tensors by equal ones that were met before."""
+        if isinstance(work, PredictWork):
+            work.X = self._one(work.X)
+            return
+        table = tuple(map(self._one, work.job.train.table))
+        for rows in work.tables:
+            rows.table = table
+
+    def clear(self):
+        """Forget everything."""
+        self._known = {}
+
+    def _one(self, tensor):
+        flat = tensor.reshape(-1)
+        probe = flat[:: max(1, len(flat) // 64)][:64]
+        known = self._known.setdefault((tuple(tensor.shape), tensor.dtype, probe.cpu().numpy().tobytes()), [])
+        for other in known:
+            if other is tensor or other.data_ptr() == tensor.data_ptr() or torch.equal(other, tensor):
+                return other
+        known.append(tensor)
+        return tensor
+
+
+def run_together(works, limits, ledger, progress, interrupted):
+    """Do pieces of work, as few stacks as can be; results and errors are left in them.
+
+    Parameters
+    ----------
+    works : list of Work
+        In an order that does not depend on time.
+    limits : object
+        Its `max_members` and `memory` (bytes) bound a stack.
+    ledger : Ledger
+        Takes the records.
+    progress : Progress
+        Is told of epochs.
+    interrupted : callable
+        Asked before every step; True calls the rest off.
+
+    Returns
+    -------
+    cancelled : bool
+        Whether it was called off.
+    """
+    runner = _Runner(limits, ledger, progress, interrupted)
+    fits = [work for work in works if isinstance(work, FitWork)]
+    progress.expect(sum(work.job.max_epochs for work in fits))
+    try:
+        for group in _grouped(fits, lambda work: stack_key(work.job), runner.fit_alone):
+            for part in runner.parts(group):
+                runner.fit(part)
+        predictions = [work for work in works if isinstance(work, PredictWork)]
+        for group in _grouped(predictions, _prediction_key, lambda work, reason: runner.predict([work])):
+            runner.predict(group)
+    except Interrupted:
+        return True
+    return False
+
+
+def _grouped(works, key_of, alone):
+    """Groups of works with equal keys, in the order of their first; those without a key go to `alone`."""
+    groups = {}
+    for work in works:
+        reason = why_alone(work.job) if isinstance(work, FitWork) else None
+        try:
+            if reason is not None:
+                raise CannotStack(reason)
+            groups.setdefault(key_of(work), []).append(work)
+        except CannotStack as error:
+            alone(work, str(error))
+    return list(groups.values())
+
+
+def _prediction_key(work):
+    n_rows = len(work.X) if work.foreign else None
+    return structure(work.module), tuple(work.X.shape[1:]), work.X.dtype, n_rows
+
+
+class _Runner:
+    """Trains groups, splits what is too large, and traces what fails."""
+
+    def __init__(self, limits, ledger, progress, interrupted):
+        self._limits, self._ledger, self._progress, self._interrupted = limits, ledger, progress, interrupted
+
+    def parts(self, group):
+        """Parts of a group that each fit into memory and are no larger than a stack may be."""
+        size = min(self._limits.max_members, max(1, int(self._limits.memory // _member_bytes(group[0].job))))
+        return [group[i : i + size] for i in range(0, len(group), size)]
+
+    def fit(self, works):
+        """Train a part as one."""
+        if len(works) == 1:
+            seconds = self._fit_single(works[0])
+            self._record(works, seconds)
+            return
+        begin = time.perf_counter()
+        checkpoints = [Checkpoint(work.job) for work in works]
+        try:
+            stack = Stack([work.job for work in works], self._interrupted, self._progress.advance)
+            stack.train()
+        except BaseException as error:
+            for checkpoint in checkpoints:
+                checkpoint.restore()
+            if isinstance(error, Interrupted) or not isinstance(error, Exception):
+                raise
+            self._begin_anew(works, error)
+            return
+        for j, error in stack.errors.items():
+            works[j].error = error
+        for work in works:
+            work.finished = True
+        self._progress.advance(0, len(works))
+        self._record(works, time.perf_counter() - begin)
+
+    def _begin_anew(self, works, error):
+        if _is_out_of_memory(error):
+            half = len(works) // 2
+            self.fit(works[:half])
+            self.fit(works[half:])
+            return
+        reason = str(error) if isinstance(error, CannotStack) else f"the stack that it was in failed: {_in_short(error)}"
+        for work in works:
+            self.fit_alone(work, reason)
+
+    def fit_alone(self, work, reason):
+        """Train one network on its own, and tell why."""
+        seconds = self._fit_single(work)
+        job = work.job
+        self._ledger.alone.append(TrainedAlone(reason, len(job.train), len(job.net.history), seconds))
+
+    def _fit_single(self, work):
+        begin = time.perf_counter()
+        checkpoint = Checkpoint(work.job)
+        try:
+            train_single(work.job, self._interrupted)
+        except Interrupted:
+            checkpoint.restore()
+            raise
+        except Exception as error:
+            work.error = error
+        work.finished = True
+        self._progress.advance(work.job.max_epochs, 1)
+        return time.perf_counter() - begin
+
+    def _record(self, works, seconds):
+        jobs = [work.job for work in works]
+        self._ledger.stacks.append(
+            TrainedStack(
+                n_members=len(jobs),
+                n_rows=max(len(job.train) for job in jobs),
+                n_epochs=max(len(job.net.history) for job in jobs),
+                seconds=seconds,
+                optimizers=tuple(sorted({job.net.info_.name for job in jobs})),
+            )
+        )
+
+    def predict(self, works):
+        """Predict for a group, as one where that goes."""
+        if self._interrupted():
+            raise Interrupted
+        try:
+            if len(works) == 1:
+                raise CannotStack
+            size = self._limits.max_members
+            for part in (works[i : i + size] for i in range(0, len(works), size)):
+                outputs = forward_together([work.module for work in part], [work.X for work in part])
+                for work, output in zip(part, outputs, strict=True):
+                    work.outputs, work.finished = output, True
+        except Exception:
+            # What has no batching rule is predicted one by one, and an error is told to the thread that it belongs to.
+            for work in works:
+                try:
+                    work.outputs = forward(work.module, work.X, pad=not work.foreign)
+                except Exception as error:
+                    work.error = error
+                work.finished = True
+
+
+def _member_bytes(job):
+    """Bytes that a member holds while its stack trains: parameters with gradients and moments, activations, rows."""
+    net = job.net
+    n_rows = len(job.train) if net.batch_size == -1 else min(net.batch_size, len(job.train))
+    parameters = sum(p.numel() * p.element_size() for p in net.module_.parameters())
+    widths = sum(max(p.shape[0], p[0].numel()) for p in net.module_.parameters() if p.dim() > 1)
+    X = job.train.table[0]
+    return (
+        _TENSORS_A_PARAMETER * parameters
+        + 4 * n_rows * (widths + X[0].numel()) * X.element_size()
+        + 3 * 8 * len(job.train)
+        + job.train.table[2].numel() * X.element_size()
+    )
+
+
+def _is_out_of_memory(error):
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "not enough memory" in str(error)
+
+
+def _in_short(error):
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
