@@ -296,7 +296,7 @@ class Fusion:
     def _limit(self):
         """How many tasks of one level of nesting may be under way."""
         if self._task_bytes is None:
-            return max(4, os.cpu_count() or 1)
+            return min(self.max_members, max(4, os.cpu_count() or 1))
         return max(1, min(self.max_members, int(self.memory // max(1, self._task_bytes))))
 
     def _run(self, task):
