@@ -21,7 +21,7 @@ from sklearn.feature_selection import RFECV
 from sklearn.impute import SimpleImputer
 from sklearn.inspection import PartialDependenceDisplay, permutation_importance
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from sklearn.metrics import get_scorer, log_loss
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -274,14 +274,16 @@ def test_metadata_routing(cancer):
     weight = np.where(y == 1, 1.0, 0.0)
     weight[:20] = 1.0
     with sklearn.config_context(enable_metadata_routing=True):
-        net = NetClassifier(**SMALL).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        net = NetClassifier(**SMALL).set_fit_request(sample_weight=True)
+        scorer = get_scorer("neg_log_loss").set_score_request(sample_weight=True)
         pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), net)
         weighted = pipeline.fit(X, y, sample_weight=weight)
         by_hand = NetClassifier(**SMALL).fit(weighted[0].transform(X), y, sample_weight=weight)
         np.testing.assert_array_equal(
             weighted.predict_proba(X_test), by_hand.predict_proba(weighted[0].transform(X_test))
         )
-        search = GridSearchCV(pipeline, {"netclassifier__lr": [1e-5, 0.01]}, cv=2).fit(X, y, sample_weight=weight)
+        search = GridSearchCV(pipeline, {"netclassifier__lr": [1e-5, 0.01]}, cv=2, scoring=scorer)
+        search.fit(X, y, sample_weight=weight)
         assert search.best_params_ == {"netclassifier__lr": 0.01}
         np.testing.assert_array_equal(search.predict_proba(X_test), weighted.predict_proba(X_test))
         net.set_partial_fit_request(sample_weight=True, classes=True)
