@@ -186,7 +186,9 @@ def test_weight_zero_equals_removal(classes3, numbers, state_bytes, scale_inputs
 def test_only_ratios_of_weights_count(classes3, numbers):
     for estimator, (X, y) in ((NetClassifier(**QUICK), classes3), (NetRegressor(**QUICK), numbers)):
         weight = np.random.default_rng(0).uniform(0.1, 3, 150)
-        outputs = [estimator.fit(X, y, sample_weight=weight * factor)._outputs(X) for factor in (1.0, 7.0, 1e-9, 1e300)]
+        outputs = [
+            estimator.fit(X, y, sample_weight=weight * factor)._outputs(X) for factor in (1.0, 7.0, 1e-300, 5e307)
+        ]
         for other in outputs[1:]:
             np.testing.assert_allclose(other, outputs[0], rtol=1e-5, atol=1e-6)
         unweighted = estimator.fit(X, y)._outputs(X)
@@ -229,6 +231,12 @@ def test_all_zero_and_wrong_weights(classes3):
         NetClassifier().fit(X, y, sample_weight=np.full(150, -1.0))
     with pytest.raises(ValueError, match=r"NaN|infinity"):
         NetClassifier().fit(X, y, sample_weight=np.full(150, np.nan))
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_wrong_class_weights(classes3, weight):
+    with pytest.raises(ValueError, match=r"class_weight must be finite and not negative. Got"):
+        NetClassifier(class_weight={0: weight, 1: 1.0, 2: 1.0}).fit(*classes3)
 
 
 def test_tiny_weights_of_adaboost(classes3):

@@ -110,6 +110,8 @@ def test_names_of_losses_are_torch_s():
 def test_a_loss_that_is_one_number():
     with pytest.raises(ValueError, match=r"one number a row, of shape \(128,\).*Got shape \(\)"):
         NetRegressor(loss=lambda output, target: ((output - target) ** 2).mean()).fit(X, Y)
+    with pytest.raises(ValueError, match=r"one number a row.*Got shape float"):
+        NetRegressor(loss=lambda output, target: 3.0).fit(X, Y)
 
 
 @BOTH
