@@ -14,9 +14,9 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EpochScoring, EpochTimer, PrintLog
 from skorch.utils import get_map_location
 
-from .._random import Draw, drawing
-from ..schedules import Schedule
-from ._job import Rows, check_output
+from skensemble._random import Draw, drawing
+from skensemble.schedules import Schedule
+from skensemble.training._job import Rows, check_output
 
 EVALUATION_ROWS = 8192
 ROW_BLOCK = 16
