@@ -181,7 +181,7 @@ def check_output(output, n_rows, n_outputs):
         With both shapes.
     """
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-    if shape != (n_rows, n_outputs):
+    if n_outputs is not None and shape != (n_rows, n_outputs):
         raise ValueError(
             f"The network must return a tensor of shape {(n_rows, n_outputs)}, one row for each of its {n_rows} "
             f"inputs. Got {shape}. Let its last layer have n_outputs={n_outputs} units."

@@ -6,6 +6,7 @@ import pickle
 import torch
 from torch.func import functional_call, vmap
 
+from skensemble._layers import adopt
 from skensemble._random import Draw, drawing
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._job import check_output
@@ -93,7 +94,7 @@ class Stack:
         self._jobs = jobs
         first = jobs[0]
         self._batch_size = first.net.batch_size
-        self._base = copy.deepcopy(first.net.module_)
+        self._base = adopt(copy.deepcopy(first.net.module_))
         self._criterion = first.net.criterion_
         self._n_outputs = first.net.n_outputs_
         for job in jobs:

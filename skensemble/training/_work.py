@@ -17,6 +17,22 @@ from skensemble.training._threads import in_threads, shards
 _TENSORS_A_PARAMETER = 5
 
 
+@dataclass
+class Limits:
+    """What a stack may have and hold.
+
+    Attributes
+    ----------
+    max_members : int
+        Networks at the most.
+    memory : float
+        Bytes at the most.
+    """
+
+    max_members: int = 256
+    memory: float = 2.0**62
+
+
 class Work:
     """Something that a thread hands over."""
 
