@@ -67,3 +67,15 @@ def sizes(name, sizes):
     if any(int(size) != size or size < 1 for size in sizes):
         raise ValueError(f"{name} must be positive integers. Got {sizes!r}.")
     return tuple(int(size) for size in sizes)
+
+
+class Residual(nn.Module):
+    """The identity plus a branch."""
+
+    def __init__(self, *branch):
+        super().__init__()
+        self.branch = nn.Sequential(*branch)
+
+    def forward(self, x):
+        """Return the sum, of the shape of `x`."""
+        return x + self.branch(x)

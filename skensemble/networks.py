@@ -12,6 +12,7 @@ from skensemble._blocks import (
     DENSE_NORMALIZATIONS,
     DTYPES,
     IMAGE_NORMALIZATIONS,
+    Residual,
     dropout_layers,
     normalization_layers,
     pick,
@@ -94,17 +95,6 @@ class MLP(_BuiltIn):
         return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
 
 
-class _Residual(nn.Module):
-    """The identity plus a branch."""
-
-    def __init__(self, *branch):
-        super().__init__()
-        self.branch = nn.Sequential(*branch)
-
-    def forward(self, x):
-        return x + self.branch(x)
-
-
 class ResNet(_BuiltIn):
     """Residual network for tables (Gorishniy et al. 2021, section 3.2).
 
@@ -172,7 +162,7 @@ class ResNet(_BuiltIn):
             return pick("activation", self.activation, ACTIVATIONS)()
 
         blocks = [
-            _Residual(
+            Residual(
                 *normalized(),
                 nn.Linear(width, hidden),
                 activation(),

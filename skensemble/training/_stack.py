@@ -6,8 +6,9 @@ import pickle
 import torch
 from torch.func import functional_call, vmap
 
-from skensemble._layers import for_members
+from skensemble._layers import adopt
 from skensemble._random import Draw, drawing
+from skensemble.training._batched import batched
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._job import check_output
 from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
@@ -94,7 +95,8 @@ class Stack:
         self._jobs = jobs
         first = jobs[0]
         self._batch_size = first.net.batch_size
-        self._base = for_members(copy.deepcopy(first.net.module_))
+        self._base = adopt(copy.deepcopy(first.net.module_))
+        self._together = together(self._base)
         self._criterion = first.net.criterion_
         self._n_outputs = first.net.n_outputs_
         for job in jobs:
@@ -214,11 +216,7 @@ class Stack:
         """The outputs of the first `n` members for X of shape (n, n_rows, ...)."""
         frozen = {name: storage[:n] for name, storage in self._params.items() if name not in params}
         buffers = {name: storage[:n] for name, storage in self._buffers.items()}
-
-        def one(params, buffers, x):
-            return functional_call(self._base, (params, buffers), (x,))
-
-        output = vmap(one, randomness="error")({**params, **frozen}, buffers, X)
+        output = self._together({**params, **frozen}, buffers, X)
         check_output(output[0], X.shape[1], self._n_outputs)
         return output
 
@@ -311,6 +309,33 @@ def _datasets(job):
     return {"dataset_train": job.train, "dataset_valid": job.valid}
 
 
+def together(base):
+    """Make the forward pass of a stack: layer by layer where each has a rule, else by vmap.
+
+    Parameters
+    ----------
+    base : torch.nn.Module
+        A module of the members' structure, whose own numbers are not used.
+
+    Returns
+    -------
+    forward : callable
+        Called with stacked parameters, stacked buffers, and X of shape (n_members, n_rows, ...), or, ``shared=True``,
+        of shape (n_rows, ...) for all members; returns outputs of shape (n_members, n_rows, n_outputs).
+    """
+    by_layer = batched(base)
+    if by_layer is not None:
+        return lambda params, buffers, X, shared=False: by_layer({**params, **buffers}, X)
+
+    def one(params, buffers, x):
+        return functional_call(base, (params, buffers), (x,))
+
+    def forward(params, buffers, X, shared=False):
+        return vmap(one, in_dims=(0, 0, None if shared else 0), randomness="error")(params, buffers, X)
+
+    return forward
+
+
 def forward_together(modules, Xs):
     """The outputs of many modules of one structure, without gradients.
 
@@ -326,16 +351,13 @@ def forward_together(modules, Xs):
     outputs : list of Tensor of shape (n_rows, n_outputs)
         On the CPU.
     """
-    base = for_members(copy.deepcopy(modules[0])).eval()
+    base = adopt(copy.deepcopy(modules[0])).eval()
     params = _stacked([dict(module.named_parameters()) for module in modules])
     buffers = _stacked([dict(module.named_buffers()) for module in modules])
     device = next((p.device for p in params.values()), torch.device("cpu"))
 
-    def one(params, buffers, x):
-        return functional_call(base, (params, buffers), (x,))
-
+    all_together = together(base)
     shared = all(X is Xs[0] for X in Xs)
-    together = vmap(one, in_dims=(0, 0, None if shared else 0), randomness="error")
     longest = max(map(len, Xs))
     chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules))
     outputs = []
@@ -345,6 +367,6 @@ def forward_together(modules, Xs):
             width = -(-max(map(len, parts)) // ROW_BLOCK) * ROW_BLOCK
             parts = [torch.cat([part, part.new_zeros(width - len(part), *part.shape[1:])]) for part in parts]
             X = parts[0] if shared else torch.stack(parts)
-            outputs.append(together(params, buffers, X.to(device)).cpu())
+            outputs.append(all_together(params, buffers, X.to(device), shared).cpu())
         outputs = torch.cat(outputs, dim=1)
     return [output[: len(X)].clone() for output, X in zip(outputs, Xs, strict=True)]
