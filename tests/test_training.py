@@ -38,7 +38,8 @@ def test_an_epoch_is_every_row_once(monkeypatch, batch_size, n_batches):
     original = Rows.batch
     monkeypatch.setattr(Rows, "batch", lambda rows, index: batches.append(index) or original(rows, index))
     clf = NetClassifier(batch_size=batch_size, **{**QUICK, "max_epochs": 2}).fit(X, Y)
-    assert len(batches) == 2 * n_batches and clf.n_iter_ == 2
+    assert len(batches) == 2 * n_batches
+    assert clf.n_iter_ == 2
     for epoch in (batches[:n_batches], batches[n_batches:]):
         assert torch.cat(epoch).sort().values.tolist() == list(range(150))
     assert torch.cat(batches[:n_batches]).tolist() != torch.cat(batches[n_batches:]).tolist()
@@ -51,7 +52,8 @@ def test_batch_normalization_survives_a_batch_of_one_row(kind, batch_size, own):
     n_outputs = 3 if kind is NetClassifier else 1
     user = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, n_outputs))
     estimator = kind(user if own else MLP((8,), normalization="batch"), batch_size=batch_size, **QUICK).fit(X, Y)
-    assert np.isfinite(estimator.loss_curve_).all() and np.isfinite(estimator._outputs(X)).all()
+    assert np.isfinite(estimator.loss_curve_).all()
+    assert np.isfinite(estimator._outputs(X)).all()
 
 
 @BOTH
@@ -65,8 +67,16 @@ def test_loss_curve_is_the_mean_over_rows(kind):
 
 @pytest.mark.parametrize(
     "loss",
-    ["squared_error", "absolute_error", "huber", nn.L1Loss, nn.HuberLoss(delta=0.5), nn.HuberLoss(reduction="none")]
-    + [lambda output, target: (output - target).abs() ** 1.5, lambda output, target: ((output - target) ** 2).sum(1)],
+    [
+        "squared_error",
+        "absolute_error",
+        "huber",
+        nn.L1Loss,
+        nn.HuberLoss(delta=0.5),
+        nn.HuberLoss(reduction="none"),
+        lambda output, target: (output - target).abs() ** 1.5,
+        lambda output, target: ((output - target) ** 2).sum(1),
+    ],
 )
 def test_losses_of_a_regressor(loss):
     target = 3 * X[:, 0] - X[:, 3]
@@ -77,8 +87,13 @@ def test_losses_of_a_regressor(loss):
 
 @pytest.mark.parametrize(
     "loss",
-    ["cross_entropy", nn.CrossEntropyLoss(label_smoothing=0.1), nn.MultiMarginLoss, nn.CrossEntropyLoss]
-    + [lambda output, target: F.cross_entropy(output, target, reduction="none")],
+    [
+        "cross_entropy",
+        nn.CrossEntropyLoss(label_smoothing=0.1),
+        nn.MultiMarginLoss,
+        nn.CrossEntropyLoss,
+        lambda output, target: F.cross_entropy(output, target, reduction="none"),
+    ],
 )
 def test_losses_of_a_classifier(loss):
     assert NetClassifier(loss=loss, lr=0.02, max_epochs=25, random_state=0).fit(X, Y).score(X, Y) > 0.9
@@ -95,6 +110,8 @@ def test_names_of_losses_are_torch_s():
 def test_a_loss_that_is_one_number():
     with pytest.raises(ValueError, match=r"one number a row, of shape \(128,\).*Got shape \(\)"):
         NetRegressor(loss=lambda output, target: ((output - target) ** 2).mean()).fit(X, Y)
+    with pytest.raises(ValueError, match=r"one number a row.*Got shape float"):
+        NetRegressor(loss=lambda output, target: 3.0).fit(X, Y)
 
 
 @BOTH
@@ -108,13 +125,14 @@ def test_lbfgs_reaches_the_bottom(kind):
         least = design @ np.linalg.lstsq(design, Y, rcond=None)[0]
         np.testing.assert_allclose(estimator.predict(X), least, atol=1e-4)
     else:
-        assert estimator.loss_curve_[-1] < 0.06 and estimator.score(X, Y) > 0.97
+        assert estimator.loss_curve_[-1] < 0.06
+        assert estimator.score(X, Y) > 0.97
 
 
 def test_divergence_is_told():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        with pytest.raises(ValueError, match="The training loss is .* Lower lr"):
+        with pytest.raises(ValueError, match=r"The training loss is .* Lower lr"):
             NetRegressor(optimizer="sgd", lr=1e18, max_epochs=10, random_state=0).fit(X, Y)
 
 
@@ -168,7 +186,9 @@ def test_onecycle_schedule(rates):
     steps = rates("onecycle")
     np.testing.assert_allclose(steps[[0, 3, 6]], [0.02, 0.26, 0.5])
     np.testing.assert_allclose(steps[13], 0.25, rtol=1e-3)
-    assert (np.diff(steps[:7]) > 0).all() and (np.diff(steps[6:]) < 0).all() and 0 < steps[-1] < 0.01
+    assert (np.diff(steps[:7]) > 0).all()
+    assert (np.diff(steps[6:]) < 0).all()
+    assert 0 < steps[-1] < 0.01
 
 
 def test_warmup_cosine_schedule(rates):
@@ -180,7 +200,7 @@ def test_warmup_cosine_schedule(rates):
 def test_schedule_from_a_factory_moves_by_epoch(rates):
     steps = rates(lambda optimizer: ExponentialLR(optimizer, 0.5))
     np.testing.assert_allclose(steps, np.repeat([0.5, 0.25, 0.125, 0.0625], 5))
-    with pytest.raises(TypeError, match="must return a torch scheduler.*Got int"):
+    with pytest.raises(TypeError, match=r"must return a torch scheduler.*Got int"):
         rates(lambda optimizer: 3)
 
 
@@ -222,7 +242,7 @@ def held_out_rows(estimator, y):
             jobs.append((net.job_.train.index.numpy(), net.job_.valid.index.numpy()))
 
     estimator.set_params(callbacks=[Spy()]).fit(X, y)
-    (train, valid), = jobs
+    ((train, valid),) = jobs
     assert sorted([*train, *valid]) == list(range(150))
     return valid
 
@@ -231,17 +251,19 @@ def test_early_stopping_waits_as_long_as_told():
     settings = {"early_stopping": True, "lr": 0, "max_epochs": 50, "random_state": 0}
     for patience in (1, 7):
         clf = NetClassifier(n_iter_no_change=patience, **settings).fit(X, Y)
-        assert clf.n_iter_ == 1 + patience and clf.best_epoch_ == 1
+        assert clf.n_iter_ == 1 + patience
+        assert clf.best_epoch_ == 1
     assert NetClassifier(early_stopping=True, tol=100.0, n_iter_no_change=4, random_state=0).fit(X, Y).n_iter_ == 5
 
 
 def test_without_early_stopping():
     clf = NetClassifier(**QUICK).fit(X, Y)
-    assert clf.validation_scores_ is None and clf.best_epoch_ == clf.n_iter_ == 4
+    assert clf.validation_scores_ is None
+    assert clf.best_epoch_ == clf.n_iter_ == 4
 
 
 def test_early_stopping_without_rows_to_spare():
-    with pytest.raises(ValueError, match="early_stopping=True needs rows.*Got 1 rows"):
+    with pytest.raises(ValueError, match=r"early_stopping=True needs rows.*Got 1 rows"):
         NetClassifier(early_stopping=True).fit(X[:1], Y[:1])
     NetClassifier(early_stopping=True, **QUICK).fit(X[[0, 60, 120]], Y[[0, 60, 120]])
     NetRegressor(early_stopping=True, validation_fraction=0.8, **QUICK).fit(X[:5], Y[:5])

@@ -157,10 +157,11 @@ class RowLosses(nn.Module):
     def forward(self, output, target):
         """Return the losses, of shape (n_rows,), of an output of shape (n_rows, n_outputs)."""
         losses = self.loss(output, target)
-        if losses.dim() == 0 or len(losses) != len(target):
+        shape = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
+        if shape[:1] != (len(target),):
             raise ValueError(
                 f"loss must return one number a row, of shape ({len(target)},), so that rows can be weighted. Got shape "
-                f"{tuple(losses.shape)}. Return the losses without taking their mean."
+                f"{shape}. Return the losses without taking their mean."
             )
         return losses.reshape(len(target), -1).mean(1) if losses.dim() > 1 else losses
 

@@ -1,7 +1,9 @@
 """The skorch net of a member: skorch's loop, history and callbacks over batches that are one indexing of a tensor."""
 
 import dis
+import io
 import math
+import pickle
 import warnings
 from contextlib import contextmanager, nullcontext
 
@@ -10,6 +12,7 @@ import skorch
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EpochScoring, EpochTimer, PrintLog
+from skorch.utils import get_map_location
 
 from .._random import Draw, drawing
 from ..schedules import Schedule
@@ -116,6 +119,16 @@ class NetMixin:
     best_ : BestEpoch or None
         Set for one fit where early stopping is on.
     """
+
+    def __setstate__(self, state):
+        """Take up a pickled state, also where skorch (before 1.2) asks torch to refuse all but weights."""
+        try:
+            super().__setstate__(state)
+        except pickle.UnpicklingError:
+            # whoever unpickles a net trusts its source already: this part needs no more trust than the whole
+            stored = io.BytesIO(state.pop("__cuda_dependent_attributes__"))
+            state.update(torch.load(stored, map_location=get_map_location(state["device"]), weights_only=False))
+            self.__dict__.update(state)
 
     @property
     def _default_callbacks(self):

@@ -7,7 +7,7 @@ import torch
 from ._net import EVALUATION_ROWS, ROW_BLOCK, StopTraining
 from ._threads import one_thread
 
-_SMALL_STEP = 2**22
+_SMALL_STEP = 2**25
 
 
 def train_single(job, interrupted=lambda: False):

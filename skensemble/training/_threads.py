@@ -13,9 +13,12 @@ _lock, _inside, _usual = threading.Lock(), 0, 1
 def one_thread():
     """Let torch use one thread inside the block, in the thread that runs it, and put back the usual number after."""
     global _inside, _usual
+    # Asked in every thread: torch takes over the process's number at a thread's first question, after which it is the
+    # thread's own; asked later, it would undo what is set below.
+    usual = torch.get_num_threads()
     with _lock:
         if not _inside:
-            _usual = torch.get_num_threads()
+            _usual = usual
         _inside += 1
     try:
         torch.set_num_threads(1)

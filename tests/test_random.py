@@ -1,0 +1,131 @@
+"""From `random_state` to seeds and streams."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from skensemble._random import Draw, Stream, active_draw, drawing, isolated, seed_from
+
+
+def states():
+    """Both global states as one bytes object."""
+    return torch.get_rng_state().numpy().tobytes() + np.random.get_state()[1].tobytes()
+
+
+def test_seeds():
+    before = states()
+    assert seed_from(3) == seed_from(3) != seed_from(4)
+    state = np.random.RandomState(3)
+    assert seed_from(state) == seed_from(3)
+    assert seed_from(state) != seed_from(3)
+    assert len({seed_from(None) for _ in range(20)}) == 20
+    assert states() == before
+    with pytest.raises(ValueError, match="cannot be used to seed"):
+        seed_from("seven")
+
+
+def test_isolated_draws_from_its_seed_and_leaves_no_trace():
+    before = states()
+
+    def draws(seed):
+        with isolated(seed):
+            return torch.rand(3).tolist(), np.random.rand(3).tolist()
+
+    assert draws(1) == draws(1) != draws(2)
+    with pytest.raises(RuntimeError), isolated(0):
+        torch.rand(2, 2) @ torch.rand(3)
+    with isolated(1):
+        inner = torch.rand(2).tolist()
+        assert draws(5) == draws(5)
+        after = torch.rand(1).tolist()
+    assert inner + after == draws(1)[0]
+    assert states() == before
+
+
+def test_isolated_threads_take_turns():
+    expected = {}
+    for seed in range(8):
+        with isolated(seed):
+            expected[seed] = torch.rand(200).tolist()
+    before, drawn = states(), {}
+
+    def work(seed):
+        with isolated(seed):
+            drawn[seed] = [torch.rand(1).item() for _ in range(200)]
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert drawn.keys() == expected.keys()
+    assert states() == before
+    with isolated(3):
+        assert drawn[3] == [torch.rand(1).item() for _ in range(200)]
+
+
+def test_streams_are_reproducible_and_no_purpose_disturbs_another():
+    one, other, third = Stream(7), Stream(7), Stream(8)
+    assert len({one.init_seed, one.split_seed, one._foreign_seed}) == 3
+    assert (one.init_seed, one.split_seed) == (other.init_seed, other.split_seed)
+    one.noise.random(1000)
+    with one.foreign():
+        torch.rand(10)
+    order = one.shuffle.permutation(50).tolist()
+    assert order == other.shuffle.permutation(50).tolist() != third.shuffle.permutation(50).tolist()
+    noise, shuffle = (generator.random(20_000) for generator in (third.noise, third.shuffle))
+    assert abs(np.corrcoef(noise, shuffle)[0, 1]) < 0.03
+    neighbours = [Stream(seed).noise.random(20_000) for seed in range(4)]
+    assert np.abs(np.corrcoef(neighbours) - np.eye(4)).max() < 0.03
+
+
+def test_foreign_goes_on_from_block_to_block():
+    before, stream, whole = states(), Stream(0), Stream(0)
+    with whole.foreign():
+        expected = torch.rand(4).tolist(), np.random.rand(4).tolist()
+    parts = []
+    for _ in range(2):
+        with stream.foreign():
+            parts.append((torch.rand(2).tolist(), np.random.rand(2).tolist()))
+        np.random.rand(), torch.rand(1)
+    assert tuple(a + b for a, b in zip(*parts, strict=True)) == expected
+    with pytest.raises(KeyError), stream.foreign():
+        raise KeyError
+    assert states() != before
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 1001])
+def test_bits(size):
+    out, again = np.zeros(size, np.uint16), np.zeros(size, np.uint16)
+    Stream(0).bits(out)
+    Stream(0).bits(again)
+    assert (out == again).all()
+    if size > 1000:
+        assert abs(out.mean() / 65535 - 0.5) < 0.03
+        assert (np.unpackbits(out.view(np.uint8)).mean() - 0.5) < 0.02
+
+
+def test_padding_draws_nothing():
+    rows = torch.zeros(3, 5, dtype=torch.bool)
+    for k, n_rows in enumerate((5, 0, 2)):
+        rows[k, :n_rows] = True
+    padded = Draw([Stream(k) for k in range(3)], rows).keep_bits((5, 4))
+    for k, n_rows in enumerate((5, 0, 2)):
+        assert torch.equal(padded[k, :n_rows], Draw([Stream(k)]).keep_bits((n_rows, 4))[0])
+        assert (padded[k, n_rows:] == 65535).all()
+
+
+def test_drawing_is_of_its_thread_and_block():
+    draw, seen = Draw([Stream(0)]), []
+    assert active_draw() is None
+    with drawing(draw):
+        assert active_draw() is draw
+        with drawing(None):
+            assert active_draw() is None
+        thread = threading.Thread(target=lambda: seen.append(active_draw()))
+        thread.start()
+        thread.join()
+    assert active_draw() is None
+    assert seen == [None]
