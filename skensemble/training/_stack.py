@@ -397,7 +397,7 @@ def _datasets(job):
     return {"dataset_train": job.train, "dataset_valid": job.valid}
 
 
-def forward_together(modules, Xs):
+def forward_together(modules, Xs, pad=True):
     """The outputs of many modules of one structure, without gradients.
 
     Parameters
@@ -406,6 +406,9 @@ def forward_together(modules, Xs):
         In evaluation mode.
     Xs : list of Tensor of shape (n_rows, n_features)
         Rows of each; where all are the same object, rows are read once.
+    pad : bool, default=True
+        Whether chunks may be small and filled up with rows of zeros. Otherwise they are those of `forward`, for
+        networks that may look across rows; all must then have equally many.
 
     Returns
     -------
@@ -423,12 +426,13 @@ def forward_together(modules, Xs):
     shared = all(X is Xs[0] for X in Xs)
     together = vmap(one, in_dims=(0, 0, None if shared else 0), randomness="error")
     longest = max(map(len, Xs))
-    chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules))
+    chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules)) if pad else EVALUATION_ROWS
+    block = ROW_BLOCK if pad else 1
     outputs = []
     with torch.inference_mode():
         for begin in range(0, longest, chunk):
             parts = [X[begin : begin + chunk] for X in Xs[: 1 if shared else None]]
-            width = -(-max(map(len, parts)) // ROW_BLOCK) * ROW_BLOCK
+            width = -(-max(map(len, parts)) // block) * block
             parts = [torch.cat([part, part.new_zeros(width - len(part), *part.shape[1:])]) for part in parts]
             X = parts[0] if shared else torch.stack(parts)
             outputs.append(together(params, buffers, X.to(device)).cpu())

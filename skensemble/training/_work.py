@@ -8,12 +8,13 @@ import torch
 
 from ._job import Job
 from ._ledger import TrainedAlone, TrainedStack
-from ._net import Interrupted
+from ._net import EVALUATION_ROWS, Interrupted
 from ._single import forward, train_single
 from ._stack import CannotStack, Checkpoint, Stack, forward_together, stack_key, structure, why_alone
 from ._threads import in_threads, shards
 
 _TENSORS_A_PARAMETER = 5
+_FOREIGN_ROWS = 8 * EVALUATION_ROWS
 
 
 class Work:
@@ -129,7 +130,7 @@ def _grouped(works, key_of, alone):
 
 def _prediction_key(work):
     n_rows = len(work.X) if work.foreign else None
-    return structure(work.module), tuple(work.X.shape[1:]), work.X.dtype, n_rows
+    return structure(work.module), tuple(work.X.shape[1:]), work.X.dtype, work.foreign, n_rows
 
 
 class _Runner:
@@ -180,7 +181,9 @@ class _Runner:
             self.fit(works[:half])
             self.fit(works[half:])
             return
-        reason = str(error) if isinstance(error, CannotStack) else f"the stack that it was in failed: {_in_short(error)}"
+        reason = (
+            str(error) if isinstance(error, CannotStack) else f"the stack that it was in failed: {_in_short(error)}"
+        )
         for work in works:
             self.fit_alone(work, reason)
 
@@ -224,6 +227,8 @@ class _Runner:
             if len(works) == 1:
                 raise CannotStack
             size = self._limits.max_members
+            if works[0].foreign:
+                size = max(1, min(size, _FOREIGN_ROWS // min(len(works[0].X), EVALUATION_ROWS)))
             for part in (works[i : i + size] for i in range(0, len(works), size)):
                 in_threads([partial(self._predict, shard) for shard in shards(part)])
         except Exception:
@@ -237,7 +242,9 @@ class _Runner:
 
     @staticmethod
     def _predict(works, others_failed):
-        outputs = forward_together([work.module for work in works], [work.X for work in works])
+        outputs = forward_together(
+            [work.module for work in works], [work.X for work in works], pad=not works[0].foreign
+        )
         for work, output in zip(works, outputs, strict=True):
             work.outputs, work.finished = output, True
 
