@@ -1,5 +1,6 @@
 """The skorch net of a member: skorch's loop, history and callbacks over batches that are one indexing of a tensor."""
 
+import copy
 import dis
 import io
 import math
@@ -75,6 +76,14 @@ class Batches:
         return index.split(self.batch_size)
 
 
+def state_of(module):
+    """A copy of a module's state, in tensors of its own; a user's module may keep other things in it."""
+    return {
+        name: value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+        for name, value in module.state_dict().items()
+    }
+
+
 class BestEpoch:
     """Watches validation: which epoch was the best, its parameters, and when to stop.
 
@@ -97,7 +106,7 @@ class BestEpoch:
         self._reference = min(self._reference, loss)
         if loss < self._best:
             self._best, self.epoch = loss, epoch
-            self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+            self.state = state_of(module)
         return self._waited >= self.patience
 
 

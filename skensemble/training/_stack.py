@@ -9,7 +9,7 @@ from torch.func import functional_call, vmap
 from .._random import Draw, drawing
 from ._group import Groups, sharing_key
 from ._job import check_output
-from ._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
+from ._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining, state_of
 from ._table import Table
 
 _COMPACT_SHARE = 1 / 3
@@ -124,7 +124,7 @@ class Checkpoint:
     def __init__(self, job):
         self.job = job
         net = job.net
-        self._tensors = {name: value.detach().clone() for name, value in net.module_.state_dict().items()}
+        self._state = state_of(net.module_)
         self._stream = pickle.dumps(net.stream_)
         self._optimizer = copy.deepcopy(net.optimizer_.state_dict()) if net.optimizer_.state else None
         self._n_epochs = len(net.history)
@@ -134,7 +134,7 @@ class Checkpoint:
         """Put the net back."""
         net = self.job.net
         own_tensors(net.module_)
-        net.module_.load_state_dict(self._tensors)
+        net.module_.load_state_dict(self._state)
         net.stream_ = pickle.loads(self._stream)
         net.initialize_optimizer()
         if self._optimizer is not None:
