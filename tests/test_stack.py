@@ -239,6 +239,7 @@ def test_callbacks_see_their_own_net_while_it_trains():
 @pytest.mark.parametrize(
     "callback",
     [
+        EarlyStopping("train_loss", patience=2, threshold=0.02, load_best=True),
         EpochScoring("accuracy", name="acc", on_train=True, lower_is_better=False),
         EarlyStopping("train_loss", patience=2, threshold=0.02),
         LRScheduler(ExponentialLR, gamma=0.7),

@@ -3,111 +3,14 @@
 import heapq
 import os
 import threading
-import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from joblib.parallel import ParallelBackendBase, get_active_backend, parallel_config
-
-from ._ledger import Ledger, Progress
-from ._work import Interning, Work, run_together
+from skensemble.training._ledger import Ledger, Progress
+from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Waiting, is_cancelled
+from skensemble.training._work import Interning, run_together
 
 _SHARE_OF_FREE_MEMORY = 1 / 8
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
-
-class Cancelled(BaseException):
-    """Ends a task whose caller has given up; no `except Exception` of a task's own may keep it alive."""
-
-
-class _Place:
-    """Where a thread stands: whether it may still bring a fit by itself is read off from this, never timed."""
-
-    def __init__(self, task=None):
-        self.task = task
-        self.n_calls = 0
-        self.retrieved = []
-        self.waits = self.counted = False
-
-    @property
-    def may_go_on(self):
-        if self.waits or (self.task is None and not self.n_calls):
-            return False
-        return not any(call.keeps_its_caller for call in self.retrieved)
-
-
-@dataclass(order=True)
-class _Task:
-    """One task of a `joblib.Parallel` call; `key` is its place in the nesting, which orders tasks."""
-
-    key: tuple
-    call: object = field(compare=False)
-    run: object = field(compare=False)
-    callback: object = field(compare=False)
-    result: object = field(compare=False, default=None)
-    error: BaseException | None = field(compare=False, default=None)
-    n_calls: int = field(compare=False, default=0)
-
-
-class _Call:
-    """One `joblib.Parallel` call."""
-
-    def __init__(self, key, place):
-        self.key, self.place = key, place
-        self.n_submitted = self.n_unfinished = 0
-        self.failed = self.aborted = False
-        self.threads = []
-
-    @property
-    def level(self):
-        return len(self.key)
-
-    @property
-    def keeps_its_caller(self):
-        # After an error joblib gives up the call, and the caller does so without waiting for the other tasks.
-        return self.n_unfinished > 0 and not self.failed
-
-
-def _is_cancelled(task):
-    while task is not None:
-        if task.call.aborted:
-            return True
-        task = task.call.place.task
-    return False
-
-
-@dataclass
-class _Waiting:
-    """A piece of work that a thread has handed over, and how the thread is told that it is done."""
-
-    key: tuple
-    work: Work
-    place: _Place
-    done: threading.Event = field(default_factory=threading.Event)
-    error: BaseException | None = None
-
-
-class _Filters:
-    """Warning filters, which every task of scikit-learn sets for the whole process: put back after the last call."""
-
-    def __init__(self):
-        self._lock, self._n_users, self._saved = threading.Lock(), 0, None
-
-    def enter(self):
-        with self._lock:
-            if not self._n_users:
-                self._saved = warnings.catch_warnings()
-                self._saved.__enter__()
-            self._n_users += 1
-
-    def leave(self):
-        with self._lock:
-            self._n_users -= 1
-            if not self._n_users:
-                self._saved.__exit__()
-
-
-_FILTERS = _Filters()
 
 
 class Fusion:
@@ -176,10 +79,10 @@ class Fusion:
         place = self._place()
         with self._interning_lock:
             self._interning.take(work)
-        item = _Waiting(() if place.task is None else place.task.key, work, place)
+        item = Waiting(() if place.task is None else place.task.key, work, place)
         try:
             with self._lock:
-                if _is_cancelled(place.task):
+                if is_cancelled(place.task):
                     raise Cancelled
                 self._task_bytes = max(self._task_bytes or 0, work.held_bytes)
                 self._waiting.append(item)
@@ -214,14 +117,14 @@ class Fusion:
         """Take note of a new `joblib.Parallel` call of this thread."""
         place = self._place()
         with self._lock:
-            if _is_cancelled(place.task):
+            if is_cancelled(place.task):
                 raise Cancelled
             if place.task is not None:
                 place.task.n_calls += 1
-                call = _Call((*place.task.key, place.task.n_calls), place)
+                call = Call((*place.task.key, place.task.n_calls), place)
             else:
                 self._n_begun += 1
-                call = _Call((self._n_begun,), place)
+                call = Call((self._n_begun,), place)
                 self._n_roots += 1
                 if self._n_roots == 1:
                     self._open()
@@ -230,7 +133,7 @@ class Fusion:
             return call
 
     def _open(self):
-        _FILTERS.enter()
+        FILTERS.enter()
         self._progress.start()
         self._closing = threading.Event()
         self._conductor = threading.Thread(
@@ -241,7 +144,7 @@ class Fusion:
     def submit(self, call, run, callback):
         """Queue a task of a call."""
         with self._lock:
-            task = _Task((*call.key, call.n_submitted), call, run, callback)
+            task = Task((*call.key, call.n_submitted), call, run, callback)
             call.n_submitted += 1
             call.n_unfinished += 1
             heapq.heappush(self._queue, task)
@@ -298,7 +201,7 @@ class Fusion:
             conductor, self._conductor = self._conductor, None
             self._closing.set()
             self._changed.notify_all()
-            _FILTERS.leave()
+            FILTERS.leave()
         conductor.join()
         with self._lock:
             if not self._n_roots:
@@ -309,7 +212,7 @@ class Fusion:
 
     def _place(self):
         if not hasattr(self._local, "place"):
-            self._local.place = _Place()
+            self._local.place = Place()
         return self._local.place
 
     def _settle(self, place):
@@ -360,13 +263,13 @@ class Fusion:
             level = task.call.level
             if self._n_started.get(level, 0) < self._limit():
                 self._n_started[level] = self._n_started.get(level, 0) + 1
-                started.append((task, _Place(task)))
+                started.append((task, Place(task)))
             else:
                 left.append(task)
         if left and not started and not self._waiting:
             task = left.pop(0)
             self._n_started[task.call.level] += 1
-            started.append((task, _Place(task)))
+            started.append((task, Place(task)))
         self._queue = left
         for _, place in started:
             self._settle(place)
@@ -388,7 +291,7 @@ class Fusion:
         """Do a task on a thread of its own."""
         self._local.place = place
         try:
-            if _is_cancelled(task):
+            if is_cancelled(task):
                 raise Cancelled
             task.result = task.run()
         except BaseException as error:
@@ -423,123 +326,6 @@ class Fusion:
 
 def _below(key, call):
     return key[: len(call.key)] == call.key
-
-
-class FusionBackend(ParallelBackendBase):
-    """The joblib backend "skensemble": each task in a thread, fits of networks trained as stacks.
-
-    Parameters
-    ----------
-    nesting_level : int or None, default=None
-        Given by joblib.
-    fusion : Fusion or None, default=None
-        The meeting point; None makes a new one from the other parameters.
-    **settings
-        As in `fused`.
-    """
-
-    supports_retrieve_callback = True
-    supports_sharedmem = True
-    uses_threads = True
-    default_n_jobs = -1
-
-    def __init__(self, nesting_level=None, inner_max_num_threads=None, fusion=None, **settings):
-        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
-        self.fusion = Fusion(**settings) if fusion is None else fusion
-        self._call = None
-
-    def effective_n_jobs(self, n_jobs):
-        """As many as a stack may have members; 1 where one by one is asked for."""
-        if n_jobs == 0:
-            raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        return 1 if n_jobs == 1 else max(2, self.fusion.max_members)
-
-    def configure(self, n_jobs=1, parallel=None, **settings):
-        """Give a `Parallel` a backend of its own: where one returns a generator, two are under way in one thread."""
-        parallel._backend = FusionBackend(nesting_level=self.nesting_level, fusion=self.fusion)
-        parallel._backend.parallel = parallel
-        return self.effective_n_jobs(n_jobs)
-
-    def get_nested_backend(self):
-        """Return a backend at the same meeting point."""
-        return FusionBackend(nesting_level=(self.nesting_level or 0) + 1, fusion=self.fusion), None
-
-    def start_call(self):
-        """Begin a `Parallel` call."""
-        self._call = self.fusion.start_call()
-
-    def stop_call(self):
-        """End a `Parallel` call."""
-        self.fusion.stop_call(self._call)
-        self._call = None
-
-    def submit(self, func, callback=None):
-        """Queue a task."""
-        return self.fusion.submit(self._call, func, callback)
-
-    apply_async = submit
-
-    def retrieve_result_callback(self, out):
-        """Return what a task has returned, or raise what it has raised."""
-        if out.error is not None:
-            raise out.error
-        result, out.result = out.result, None
-        return result
-
-    def retrieval_context(self):
-        """Wait for tasks."""
-        return self.fusion.retrieval(self._call)
-
-    def abort_everything(self, ensure_ready=True):
-        """Give up the tasks of the call."""
-        if self._call is not None:
-            self.fusion.abort(self._call)
-
-
-@contextmanager
-def fused(max_members=256, memory=None, progress=False):
-    """Train networks that are fitted at the same time as one.
-
-    Inside the block every scikit-learn meta-estimator, and all code that works through joblib, has its concurrent fits
-    of our estimators trained as stacks, and their predictions made together; the same as
-    ``joblib.parallel_config(backend="skensemble")``. An estimator with ``n_jobs=1`` asks for one by one and gets it.
-
-    Parameters
-    ----------
-    max_members : int, default=256
-        Networks in a stack at the most.
-    memory : int, str or None, default=None
-        Bytes, or such as "2GiB", that a stack may hold, and that the waiting tasks' data may. None takes an eighth of
-        what is free.
-    progress : bool, default=False
-        Whether to show a live bar on standard error: networks done, epochs done, time left.
-
-    Yields
-    ------
-    fusion : Fusion
-        Its `stacks` and `alone` tell what was trained how; ``print(fusion)`` is a short table of both.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.ensemble import BaggingClassifier
-    >>> import skensemble as ske
-    >>> X, y = load_iris(return_X_y=True)
-    >>> bag = BaggingClassifier(ske.NetClassifier(max_epochs=5), n_estimators=8, random_state=0)
-    >>> with ske.fused() as fusion:
-    ...     _ = bag.fit(X, y)
-    >>> fusion.stacks[0].n_members
-    8
-    """
-    fusion = Fusion(max_members, memory, progress)
-    with parallel_config(backend=FusionBackend(fusion=fusion)):
-        yield fusion
-
-
-def active_fusion():
-    """Return the meeting point that this thread's work belongs to, or None outside `fused`."""
-    backend, _ = get_active_backend()
-    return backend.fusion if isinstance(backend, FusionBackend) else None
 
 
 def _free_memory():

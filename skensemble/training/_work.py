@@ -6,15 +6,32 @@ from functools import partial
 
 import torch
 
-from ._job import Job
-from ._ledger import TrainedAlone, TrainedStack
-from ._net import EVALUATION_ROWS, Interrupted
-from ._single import forward, train_single
-from ._stack import CannotStack, Checkpoint, Stack, forward_together, stack_key, structure, why_alone
-from ._threads import in_threads, shards
+from skensemble.training._job import Job
+from skensemble.training._ledger import TrainedAlone, TrainedStack
+from skensemble.training._net import EVALUATION_ROWS, Interrupted
+from skensemble.training._single import forward, train_single
+from skensemble.training._stack import Checkpoint, Stack, forward_together
+from skensemble.training._structure import CannotStack, stack_key, structure, why_alone
+from skensemble.training._threads import in_threads, shards
 
 _TENSORS_A_PARAMETER = 5
 _FOREIGN_ROWS = 8 * EVALUATION_ROWS
+
+
+@dataclass
+class Limits:
+    """What a stack may have and hold.
+
+    Attributes
+    ----------
+    max_members : int
+        Networks at the most.
+    memory : float
+        Bytes at the most.
+    """
+
+    max_members: int = 256
+    memory: float = 2.0**62
 
 
 class Work:
