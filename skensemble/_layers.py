@@ -56,6 +56,59 @@ class _RealRows(Function):
         return rows.to(dtype=x.dtype, device=x.device), 0
 
 
+class _MembersLinear(Function):
+    """A dense layer of all members at once: x of shape (n_members, n_rows, n_inputs)."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        ctx.has_bias = bias is not None
+        weight = weight.transpose(1, 2)
+        return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(grad, weight) if needs_x else None,
+            torch.bmm(grad.transpose(1, 2), x) if needs_weight else None,
+            grad.sum(1) if needs_bias else None,
+        )
+
+
+class _Linear(Function):
+    """A dense layer whose rule for vmap is one batched product, with the bias in it."""
+
+    @staticmethod
+    def forward(x, weight, bias):
+        return nn.functional.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def vmap(info, in_dims, x, weight, bias):
+        first = [
+            None
+            if tensor is None
+            else tensor.expand(info.batch_size, *tensor.shape)
+            if dim is None
+            else tensor.movedim(dim, 0)
+            for tensor, dim in zip((x, weight, bias), in_dims, strict=True)
+        ]
+        return _MembersLinear.apply(*first), 0
+
+
+class MembersLinear(nn.Linear):
+    """`torch.nn.Linear` as a stack computes it; only ever called under vmap."""
+
+    def forward(self, x):
+        """Return the outputs for `x`, of shape (n_rows, n_inputs), or of more dimensions by torch's own rule."""
+        return _Linear.apply(x, self.weight, self.bias) if x.dim() == 2 else super().forward(x)
+
+
 class Dropout(nn.Dropout):
     """Dropout (Srivastava et al. 2014, section 4) that draws from the stream of the member in training.
 
@@ -123,6 +176,14 @@ class BatchNorm2d(_RealRowsOnly, nn.BatchNorm2d):
 
 
 _OURS = {nn.Dropout: Dropout, nn.BatchNorm1d: BatchNorm1d, nn.BatchNorm2d: BatchNorm2d}
+
+
+def for_members(module):
+    """Give a copy of a network the layers that a stack of them is computed with, in place."""
+    for layer in adopt(module).modules():
+        if type(layer) is nn.Linear:
+            layer.__class__ = MembersLinear
+    return module
 
 
 def adopt(module):

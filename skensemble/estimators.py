@@ -208,8 +208,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         return log_expit(outputs) if self._multilabel else log_softmax(outputs, axis=1)
 
     def _encode(self, y, go_on, classes):
-        check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
+        if kind not in ("binary", "multiclass", "multilabel-indicator", "multiclass-multioutput"):
+            check_classification_targets(y)
         if kind == "multiclass-multioutput":
             raise ValueError(
                 f"NetClassifier wants one label a row, or a 0/1 matrix of several. Got a y of shape {y.shape} with "

@@ -1,6 +1,7 @@
 """Optimizers by name: which class, which settings, and what a training loop must know of it."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import Parameter, signature
 
 import torch
@@ -343,6 +344,7 @@ def _is_optimizer_class(value):
     return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
 
 
+@cache
 def _arguments(cls):
     """The arguments of an optimizer's constructor, but for the parameters to train."""
     _, *arguments = signature(cls).parameters.values()

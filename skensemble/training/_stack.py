@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch.func import functional_call, vmap
 
-from skensemble._layers import adopt
+from skensemble._layers import for_members
 from skensemble._random import Draw, drawing
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._job import check_output
@@ -98,7 +98,7 @@ class Stack:
         self._jobs = jobs
         first = jobs[0]
         self._batch_size = first.net.batch_size
-        self._base = adopt(copy.deepcopy(first.net.module_))
+        self._base = for_members(copy.deepcopy(first.net.module_))
         self._criterion = first.net.criterion_
         self._n_outputs = first.net.n_outputs_
         for job in jobs:
@@ -341,7 +341,7 @@ def forward_together(modules, Xs, pad=True):
     outputs : list of Tensor of shape (n_rows, n_outputs)
         On the CPU.
     """
-    base = copy.deepcopy(modules[0]).eval()
+    base = for_members(copy.deepcopy(modules[0])).eval()
     params = _stacked([dict(module.named_parameters()) for module in modules])
     buffers = _stacked([dict(module.named_buffers()) for module in modules])
     device = next((p.device for p in params.values()), torch.device("cpu"))
