@@ -92,7 +92,7 @@ def fused(max_members=256, memory=None, progress=False):
         Networks in a stack at the most.
     memory : int, str or None, default=None
         Bytes, or such as "2GiB", that a stack may hold, and that the waiting tasks' data may. None takes an eighth of
-        what is free.
+        what is free, at most 1 GiB.
     progress : bool, default=False
         Whether to show a live bar on standard error: networks done, epochs done, time left.
 

@@ -9,7 +9,8 @@ from skensemble.training._ledger import Ledger, Progress
 from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Waiting, is_cancelled
 from skensemble.training._work import Interning, run_together
 
-_SHARE_OF_FREE_MEMORY = 1 / 8
+_SHARE_OF_FREE_MEMORY, _ENOUGH_MEMORY = 1 / 8, 2**30
+_HELD_BESIDE = 1.5  # a task that holds training rows holds test rows, targets, weights and their tensors too
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -33,7 +34,7 @@ class Fusion:
         if not isinstance(max_members, int) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
         self.max_members = max_members
-        self.memory = _free_memory() * _SHARE_OF_FREE_MEMORY if memory is None else _bytes(memory)
+        self.memory = min(_ENOUGH_MEMORY, _free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else _bytes(memory)
         self._ledger = Ledger()
         self._progress = Progress(progress)
         self._lock = threading.RLock()
@@ -84,7 +85,7 @@ class Fusion:
             with self._lock:
                 if is_cancelled(place.task):
                     raise Cancelled
-                self._task_bytes = max(self._task_bytes or 0, work.held_bytes)
+                self._task_bytes = max(self._task_bytes or 0, _HELD_BESIDE * work.held_bytes)
                 self._waiting.append(item)
                 place.waits = True
                 self._settle(place)
