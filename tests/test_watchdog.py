@@ -3,8 +3,15 @@
 import subprocess
 import sys
 import textwrap
+import threading
+import weakref
 
+import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV
+
+from skensemble import MLP, NetClassifier, fused
+from skensemble.training._work import FitWork, Interning
 
 _NESTINGS = """
     import faulthandler, random, sys, threading
@@ -92,3 +99,29 @@ def test_200_random_nestings(first):
     script = textwrap.dedent(_NESTINGS).format(seconds=240, first=first, last=first + 50)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert done.stdout == "well\n", done.stderr[-5000:]
+
+
+@pytest.mark.slow
+def test_threads_and_copies_of_the_data_are_bounded(monkeypatch):
+    """A grid of 300 fits under a bound of 12 tasks' rows holds no more copies, and no more threads, than that."""
+    alive, n_threads, n_alive = weakref.WeakSet(), [], []
+    take = Interning.take
+
+    def watched(interning, work):
+        if isinstance(work, FitWork):
+            alive.add(work.job.train)
+        n_threads.append(threading.active_count())
+        n_alive.append(len(alive))
+        return take(interning, work)
+
+    monkeypatch.setattr(Interning, "take", watched)
+    X = np.random.default_rng(0).normal(size=(3000, 20))
+    y = (X[:, 0] > 0).astype(int)
+    net = NetClassifier(MLP((4,)), max_epochs=1, batch_size=1000, random_state=0)
+    room = 12 * 1.5 * X[:2400].nbytes
+    with fused(memory=room) as fusion:
+        GridSearchCV(net, {"lr": np.geomspace(1e-3, 1, 60)}, cv=5, refit=False).fit(X, y)
+    assert sum(stack.n_members for stack in fusion.stacks) == 300
+    assert max(n_threads) <= 12 + 2
+    assert max(n_alive) <= 2 * 12
+    assert threading.active_count() == 1

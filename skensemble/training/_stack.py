@@ -8,11 +8,11 @@ import torch
 from torch.func import functional_call, vmap
 
 from skensemble._layers import for_members
-from skensemble._random import Draw, drawing
+from skensemble._random import Draw, drawing, isolated
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._job import check_output
 from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining, state_of
-from skensemble.training._structure import CannotStack
+from skensemble.training._structure import CannotStack, structure
 from skensemble.training._table import Table
 
 _COMPACT_SHARE = 1 / 3
@@ -204,7 +204,7 @@ class Stack:
                 output = self._forward(params, n, X)
             losses = (weight * self._row_losses(output, y)).sum(1)
             counts = torch.tensor(counts, dtype=losses.dtype, device=losses.device)
-            gradients = torch.autograd.grad((losses / counts).sum(), list(params.values()))
+            gradients = torch.autograd.grad((losses / counts).sum(), list(params.values()), allow_unused=True)
             self._groups.step(gradients, n)
             sums[:n] += losses.detach().cpu()
         return (sums / torch.tensor(sizes)).tolist()
@@ -288,25 +288,27 @@ class Stack:
         return bool(keep)
 
     def _check_rows_are_independent(self):
-        """Refuse a network whose outputs for some rows change with others, or that draws from global random state."""
+        """Refuse a network whose rows affect each other, or that draws from global random state or changes itself."""
         X = self._table.batch(self._table.train[0][:1, :4])[0]
-        if X.shape[1] < 2:
-            return
-        n_real = X.shape[1] - 1
+        n_real = max(1, X.shape[1] - 1)
         net = self._jobs[self._members[0]].net
         real = torch.arange(X.shape[1])[None] < n_real
         buffers = self._buffers
         self._buffers = {name: storage.clone() for name, storage in buffers.items()}
         alone = copy.deepcopy(net.module_).train()
+        before = structure(alone)
         with torch.no_grad():
             stream = copy.deepcopy(net.stream_)
             with stream.foreign(), drawing(Draw([stream])):
                 expected = alone(X[0, :n_real])
-            with drawing(Draw([copy.deepcopy(net.stream_)], real)):
+            if structure(alone) != before:
+                raise CannotStack("its attributes change as it is called")
+            # Another seed than the stream's, so that what is drawn from the global state differs.
+            with isolated(0), drawing(Draw([copy.deepcopy(net.stream_)], real)):
                 got = self._forward({name: storage[:1] for name, storage in self._params.items()}, 1, X)[0, :n_real]
         self._buffers = buffers
         if not torch.allclose(expected, got, rtol=1e-3, atol=1e-4, equal_nan=True):
-            raise CannotStack("its output for a row depends on the other rows of the batch")
+            raise CannotStack("its output for a row depends on the other rows of the batch, or on global random state")
 
 
 def _stacked(dicts):
