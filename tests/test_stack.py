@@ -136,19 +136,19 @@ def check(case, kind, max_epochs, rtol, atol):
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=QUIET, database=None)
+@settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=QUIET, database=None)
 @given(cases("float64"))
 def test_classifiers_in_float64_agree_to_1e8_after_20_epochs(case):
     check(case, NetClassifier, 20, 0, 1e-8)
 
 
-@settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=QUIET, database=None)
+@settings(max_examples=6, derandomize=True, deadline=None, suppress_health_check=QUIET, database=None)
 @given(cases("float64"))
 def test_regressors_in_float64_agree_to_1e8_after_20_epochs(case):
     check(case, NetRegressor, 20, 1e-8, 1e-8)
 
 
-@settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=QUIET, database=None)
+@settings(max_examples=6, derandomize=True, deadline=None, suppress_health_check=QUIET, database=None)
 @given(cases("float32"))
 def test_float32_agrees_to_rounding(case):
     """Rounding, 6e-8 a number, grows by steps that divide by small gradients; in 3 epochs not to a thousandth."""
