@@ -120,3 +120,17 @@ def test_an_error_of_one_net_is_raised_and_the_others_are_trained():
     with pytest.raises(RuntimeError, match="size"):
         fit_together(nets, X, Y)
     assert [len(nets[k].history) for k in (0, 2)] == [5, 5]
+
+
+def test_nets_that_share_a_module_or_a_callback_are_trained_one_after_another():
+    def make():
+        torch.manual_seed(0)
+        stop, one = EarlyStopping("train_loss", patience=1, threshold=0.5), module()
+        apart = {"callbacks": [("stop", EarlyStopping)], "callbacks__stop__patience": 1}
+        return [classifier(0.1, callbacks=[stop]), classifier(0.2, callbacks=[stop]), classifier(0.1, **apart)] + [
+            NeuralNetClassifier(one, lr=lr, max_epochs=2, verbose=0) for lr in (0.1, 0.3)
+        ]
+
+    for expected, got in zip(*both_ways(make), strict=True):
+        np.testing.assert_allclose(got.predict_proba(X), expected.predict_proba(X), atol=1e-5)
+        assert len(got.history) == len(expected.history)

@@ -28,7 +28,7 @@ class FusionBackend(ParallelBackendBase):
     def __init__(self, nesting_level=None, inner_max_num_threads=None, fusion=None, **settings):
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self.fusion = Fusion(**settings) if fusion is None else fusion
-        self._calls = []
+        self._call = None
 
     def effective_n_jobs(self, n_jobs):
         """As many as a stack may have members; 1 where one by one is asked for."""
@@ -36,21 +36,28 @@ class FusionBackend(ParallelBackendBase):
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         return 1 if n_jobs == 1 else max(2, self.fusion.max_members)
 
+    def configure(self, n_jobs=1, parallel=None, **settings):
+        """Give a `Parallel` a backend of its own: where one returns a generator, two are under way in one thread."""
+        parallel._backend = FusionBackend(nesting_level=self.nesting_level, fusion=self.fusion)
+        parallel._backend.parallel = parallel
+        return self.effective_n_jobs(n_jobs)
+
     def get_nested_backend(self):
         """Return a backend at the same meeting point."""
         return FusionBackend(nesting_level=(self.nesting_level or 0) + 1, fusion=self.fusion), None
 
     def start_call(self):
         """Begin a `Parallel` call."""
-        self._calls.append(self.fusion.start_call())
+        self._call = self.fusion.start_call()
 
     def stop_call(self):
         """End a `Parallel` call."""
-        self.fusion.stop_call(self._calls.pop())
+        self.fusion.stop_call(self._call)
+        self._call = None
 
     def submit(self, func, callback=None):
         """Queue a task."""
-        return self.fusion.submit(self._calls[-1], func, callback)
+        return self.fusion.submit(self._call, func, callback)
 
     apply_async = submit
 
@@ -58,16 +65,17 @@ class FusionBackend(ParallelBackendBase):
         """Return what a task has returned, or raise what it has raised."""
         if out.error is not None:
             raise out.error
-        return out.result
+        result, out.result = out.result, None
+        return result
 
     def retrieval_context(self):
         """Wait for tasks."""
-        return self.fusion.retrieval(self._calls[-1])
+        return self.fusion.retrieval(self._call)
 
     def abort_everything(self, ensure_ready=True):
         """Give up the tasks of the call."""
-        if self._calls:
-            self.fusion.abort(self._calls[-1])
+        if self._call is not None:
+            self.fusion.abort(self._call)
 
 
 @contextmanager
@@ -84,7 +92,7 @@ def fused(max_members=256, memory=None, progress=False):
         Networks in a stack at the most.
     memory : int, str or None, default=None
         Bytes, or such as "2GiB", that a stack may hold, and that the waiting tasks' data may. None takes an eighth of
-        what is free.
+        what is free, at most 1 GiB.
     progress : bool, default=False
         Whether to show a live bar on standard error: networks done, epochs done, time left.
 

@@ -3,76 +3,24 @@
 import heapq
 import os
 import threading
-import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from skensemble.training._ledger import Ledger, Progress
-from skensemble.training._work import Interning, Work, run_together
+from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Waiting, is_cancelled
+from skensemble.training._work import Interning, run_together
 
-_SHARE_OF_FREE_MEMORY = 1 / 8
+_SHARE_OF_FREE_MEMORY, _ENOUGH_MEMORY = 1 / 8, 2**30
+_HELD_BESIDE = 1.5  # a task that holds training rows holds test rows, targets, weights and their tensors too
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
-
-class Cancelled(BaseException):
-    """Ends a task whose caller has given up; no `except Exception` of a task's own may keep it alive."""
-
-
-@dataclass(order=True)
-class _Task:
-    """One task of a `joblib.Parallel` call; `key` is its place in the nesting, which orders tasks."""
-
-    key: tuple
-    call: object = field(compare=False)
-    run: object = field(compare=False)
-    callback: object = field(compare=False)
-    result: object = field(compare=False, default=None)
-    error: BaseException | None = field(compare=False, default=None)
-    n_calls: int = field(compare=False, default=0)
-    thread: threading.Thread | None = field(compare=False, default=None)
-
-
-class _Call:
-    """One `joblib.Parallel` call and where its caller stands."""
-
-    def __init__(self, key, owns_token, task):
-        self.key, self.owns_token, self.task = key, owns_token, task
-        self.aborted = False
-        self.n_submitted = self.n_unfinished = 0
-        self.retrieving = self.token_given = False
-        self.threads = []
-
-    @property
-    def level(self):
-        return len(self.key)
-
-
-def _is_cancelled(task):
-    while task is not None:
-        if task.call.aborted:
-            return True
-        task = task.call.task
-    return False
-
-
-@dataclass
-class _Waiting:
-    """A piece of work that a thread has handed over, and how the thread is told that it is done."""
-
-    key: tuple
-    work: Work
-    holder: bool
-    done: threading.Event = field(default_factory=threading.Event)
-    error: BaseException | None = None
 
 
 class Fusion:
     """Where fits and predictions of one `fused` block meet.
 
     Threads that may still bring a fit are counted, never timed: a submitted task counts once it is started, a waiting
-    fit and a caller that waits for its tasks do not. When the count is 0, queued tasks are started, as many as there is
-    memory for, and when there are none, everything that waits is trained, on one thread of its own. So the same
-    program forms the same stacks each time.
+    fit and a caller that waits for its tasks do not. When the count is 0, a thread of its own starts queued tasks, as
+    many as there is memory for, and when there are none, trains everything that waits. So the same program forms the
+    same stacks each time.
 
     Attributes
     ----------
@@ -86,20 +34,20 @@ class Fusion:
         if not isinstance(max_members, int) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
         self.max_members = max_members
-        self.memory = _free_memory() * _SHARE_OF_FREE_MEMORY if memory is None else _bytes(memory)
+        self.memory = min(_ENOUGH_MEMORY, _free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else _bytes(memory)
         self._ledger = Ledger()
         self._progress = Progress(progress)
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._local = threading.local()
         self._n_running = 0
         self._queue, self._waiting = [], []
         self._n_started = {}
         self._task_bytes = None
-        self._roots, self._n_roots = 0, 0
-        self._trainer, self._batch, self._interrupted = None, None, False
-        self._batch_ready = threading.Event()
-        self._interning = Interning()
-        self._filters = None
+        self._n_begun, self._n_roots = 0, 0
+        self._conductor, self._closing = None, None
+        self._batch, self._interrupted = None, False
+        self._interning, self._interning_lock = Interning(), threading.Lock()
 
     @property
     def stacks(self):
@@ -129,20 +77,18 @@ class Fusion:
             if work.error is not None:
                 raise work.error
             return
-        task = getattr(self._local, "task", None)
-        holder = getattr(self._local, "holder", False)
-        self._interning.take(work)
-        item = _Waiting(task.key if task is not None else (), work, holder)
-        with self._lock:
-            if _is_cancelled(task):
-                raise Cancelled
-            self._task_bytes = max(self._task_bytes or 0, work.held_bytes)
-            self._waiting.append(item)
-            if holder:
-                self._lower()
-            elif not self._n_running:
-                self._quiescent()
+        place = self._place()
+        with self._interning_lock:
+            self._interning.take(work)
+        item = Waiting(() if place.task is None else place.task.key, work, place)
         try:
+            with self._lock:
+                if is_cancelled(place.task):
+                    raise Cancelled
+                self._task_bytes = max(self._task_bytes or 0, _HELD_BESIDE * work.held_bytes)
+                self._waiting.append(item)
+                place.waits = True
+                self._settle(place)
             item.done.wait()
         except BaseException:
             self._withdraw(item)
@@ -155,142 +101,186 @@ class Fusion:
         with self._lock:
             if item in self._waiting:
                 self._waiting.remove(item)
-                self._n_running += item.holder
-                return
-            self._interrupted = not item.done.is_set()
+                item.done.set()
+            elif self._batch is not None and item in self._batch:
+                item.error = Cancelled()
+                self._interrupted = True
+            else:
+                item.done.set()
         item.done.wait()
+        with self._lock:
+            item.place.waits = False
+            self._settle(item.place)
 
     # What joblib calls, through the backend
 
     def start_call(self):
         """Take note of a new `joblib.Parallel` call of this thread."""
-        task = getattr(self._local, "task", None)
+        place = self._place()
         with self._lock:
-            if _is_cancelled(task):
+            if is_cancelled(place.task):
                 raise Cancelled
-            owns_token = not getattr(self._local, "holder", False)
-            if task is None:
-                self._roots += 1
-                key = (self._roots,)
+            if place.task is not None:
+                place.task.n_calls += 1
+                call = Call((*place.task.key, place.task.n_calls), place)
             else:
-                task.n_calls += 1
-                key = (*task.key, task.n_calls)
-            if owns_token:
-                self._local.holder = True
-                self._n_running += 1
+                self._n_begun += 1
+                call = Call((self._n_begun,), place)
                 self._n_roots += 1
                 if self._n_roots == 1:
-                    self._filters = warnings.filters[:], warnings.showwarning
-                    self._progress.start()
-            return _Call(key, owns_token, task)
+                    self._open()
+            place.n_calls += 1
+            self._settle(place)
+            return call
+
+    def _open(self):
+        FILTERS.enter()
+        self._progress.start()
+        self._closing = threading.Event()
+        self._conductor = threading.Thread(
+            target=self._conduct, args=(self._closing,), name="skensemble-conductor", daemon=True
+        )
+        self._conductor.start()
 
     def submit(self, call, run, callback):
         """Queue a task of a call."""
         with self._lock:
-            task = _Task((*call.key, call.n_submitted), call, run, callback)
+            task = Task((*call.key, call.n_submitted), call, run, callback)
             call.n_submitted += 1
             call.n_unfinished += 1
             heapq.heappush(self._queue, task)
+            self._settle(call.place)
         return task
 
     @contextmanager
     def retrieval(self, call):
-        """Let a caller wait for its tasks; the last of them hands it back the token that it gives up."""
-        with self._lock:
-            call.token_given = call.n_unfinished == 0
-            if not call.token_given:
-                call.retrieving = True
-                self._local.holder = False
-                self._lower()
+        """Let a caller wait for its tasks."""
         try:
+            with self._lock:
+                call.place.retrieved.append(call)
+                self._settle(call.place)
             yield
         finally:
             with self._lock:
-                call.retrieving = False
-                if not call.token_given:
-                    self._n_running += 1
-                self._local.holder = True
+                if call in call.place.retrieved:
+                    call.place.retrieved.remove(call)
+                self._settle(call.place)
 
     def abort(self, call):
         """Give up a call: what is queued or waits for it, at any depth, ends with `Cancelled`."""
         with self._lock:
-            call.aborted = True
+            call.aborted = call.failed = True
+            self._settle(call.place)
             mine = [task for task in self._queue if _below(task.key, call)]
             self._queue = [task for task in self._queue if not _below(task.key, call)]
             heapq.heapify(self._queue)
             for item in [item for item in self._waiting if _below(item.key, call)]:
                 self._waiting.remove(item)
                 self._release(item, Cancelled())
-            if self._batch is not None and any(_below(item.key, call) for item in self._batch):
-                for item in self._batch:
-                    if _below(item.key, call):
-                        item.error = Cancelled()
-                self._interrupted = True
+            for item in self._batch or ():
+                if _below(item.key, call):
+                    item.error = Cancelled()
+                    self._interrupted = True
         for task in mine:
             task.error = Cancelled()
-            task.callback(task)
-            with self._lock:
-                task.call.n_unfinished -= 1
+            self._finish(task)
 
     def stop_call(self, call):
         """End a call: its threads are gone when this returns."""
         for thread in call.threads:
-            thread.join()
+            if thread is not threading.current_thread():
+                thread.join()
         with self._lock:
-            if not call.owns_token:
+            place = call.place
+            place.n_calls -= 1
+            self._settle(place)
+            if place.task is not None:
                 return
-            self._local.holder = False
             self._n_roots -= 1
-            last = not self._n_roots
-            trainer = self._trainer if last else None
-            if last:
-                self._trainer = None
-                self._batch_ready.set()
-                warnings.filters[:], warnings.showwarning = self._filters
-                warnings._filters_mutated()
-            self._lower()
-        if trainer is not None:
-            trainer.join()
-        if last:
-            self._progress.stop()
-            self._interning.clear()
+            if self._n_roots:
+                return
+            conductor, self._conductor = self._conductor, None
+            self._closing.set()
+            self._changed.notify_all()
+            FILTERS.leave()
+        conductor.join()
+        with self._lock:
+            if not self._n_roots:
+                self._progress.stop()
+                self._interning.clear()
 
-    # Tokens
+    # Who may still bring a fit
 
-    def _lower(self):
-        self._n_running -= 1
+    def _place(self):
+        if not hasattr(self._local, "place"):
+            self._local.place = Place()
+        return self._local.place
+
+    def _settle(self, place):
+        """Count a thread, or do so no more, after its place has changed."""
+        if place.may_go_on != place.counted:
+            place.counted = not place.counted
+            self._n_running += 1 if place.counted else -1
         if not self._n_running:
-            self._quiescent()
+            self._changed.notify_all()
 
-    def _quiescent(self):
-        """Nobody can get any further: start more tasks, or train what waits."""
-        if self._batch is not None:
-            return
+    def _conduct(self, closing):
+        """Start tasks and train what waits, whenever nobody can get any further, until the last call has stopped."""
+
+        def is_called():
+            return self._batch is None and not self._n_running and (self._queue or self._waiting)
+
+        while True:
+            with self._lock:
+                self._changed.wait_for(lambda: closing.is_set() or is_called())
+                if not is_called():
+                    return
+                if self._start_tasks():
+                    continue
+                batch = self._batch = sorted(self._waiting, key=lambda item: item.key)
+                self._waiting = []
+            try:
+                self._do([item.work for item in batch])
+            except BaseException as error:
+                # Not a member's own: without this, everybody would wait for ever.
+                for item in batch:
+                    item.error = item.error or (None if item.work.finished else error)
+            with self._lock:
+                self._batch, self._interrupted = None, False
+                with self._interning_lock:
+                    self._interning.clear()
+                for item in batch:
+                    if item.work.finished or item.error is not None:
+                        self._release(item)
+                    else:
+                        self._waiting.append(item)
+            del batch, item
+
+    def _start_tasks(self):
+        """Start queued tasks for which there is room; return whether there were any."""
         started, left = [], []
         while self._queue:
             task = heapq.heappop(self._queue)
             level = task.call.level
             if self._n_started.get(level, 0) < self._limit():
                 self._n_started[level] = self._n_started.get(level, 0) + 1
-                started.append(task)
+                started.append((task, Place(task)))
             else:
                 left.append(task)
+        if left and not started and not self._waiting:
+            task = left.pop(0)
+            self._n_started[task.call.level] += 1
+            started.append((task, Place(task)))
         self._queue = left
-        if started:
-            self._n_running += len(started)
-            for task in started:
-                task.thread = threading.Thread(target=self._run, args=(task,), name=f"skensemble-task-{task.key}")
-                task.call.threads.append(task.thread)
-                task.thread.start()
-        elif self._waiting:
-            self._batch, self._waiting = sorted(self._waiting, key=lambda item: item.key), []
-            if self._trainer is None:
-                self._batch_ready = threading.Event()
-                self._trainer = threading.Thread(
-                    target=self._serve, args=(self._batch_ready,), name="skensemble-trainer"
-                )
-                self._trainer.start()
-            self._batch_ready.set()
+        for _, place in started:
+            self._settle(place)
+        for task, place in started:
+            thread = threading.Thread(
+                target=self._run, args=(task, place), name=f"skensemble-task-{task.key}", daemon=True
+            )
+            task.call.threads = [thread, *filter(threading.Thread.is_alive, task.call.threads)]
+            thread.start()
+        return bool(started)
 
     def _limit(self):
         """How many tasks of one level of nesting may be under way."""
@@ -298,52 +288,37 @@ class Fusion:
             return min(self.max_members, max(4, os.cpu_count() or 1))
         return max(1, min(self.max_members, int(self.memory // max(1, self._task_bytes))))
 
-    def _run(self, task):
+    def _run(self, task, place):
         """Do a task on a thread of its own."""
-        self._local.task, self._local.holder = task, True
+        self._local.place = place
         try:
-            if _is_cancelled(task):
+            if is_cancelled(task):
                 raise Cancelled
             task.result = task.run()
         except BaseException as error:
             task.error = error
+        self._finish(task, place)
+
+    def _finish(self, task, place=None):
+        """Tell joblib of a task's end, which may bring new ones, and let the caller go on after the last."""
         call, task.run = task.call, None
         try:
             task.callback(task)
         finally:
             with self._lock:
-                self._n_started[call.level] -= 1
                 call.n_unfinished -= 1
-                if not call.n_unfinished and call.retrieving and not call.token_given:
-                    call.token_given = True
-                else:
-                    self._lower()
+                call.failed = call.failed or task.error is not None
+                self._settle(call.place)
+                if place is not None:
+                    self._n_started[call.level] -= 1
+                    place.task = None
+                    self._settle(place)
 
     def _release(self, item, error=None):
         item.error = item.error or error
-        self._n_running += item.holder
+        item.place.waits = False
+        self._settle(item.place)
         item.done.set()
-
-    def _serve(self, ready):
-        """Train what comes, until the last call has stopped."""
-        while True:
-            ready.wait()
-            with self._lock:
-                ready.clear()
-                if self._batch is None:
-                    return
-                batch = self._batch
-            cancelled = self._do([item.work for item in batch])
-            with self._lock:
-                self._batch, self._interrupted = None, False
-                self._interning.clear()
-                for item in batch:
-                    if cancelled and item.error is None and self._n_roots > 1 and not item.work.finished:
-                        self._waiting.append(item)
-                    else:
-                        self._release(item, Cancelled() if cancelled and not item.work.finished else None)
-                if not self._n_running:
-                    self._quiescent()
 
     def _do(self, works):
         """Do pieces of work; return whether this was called off. Errors are left in the work they belong to."""

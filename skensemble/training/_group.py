@@ -45,6 +45,9 @@ class _Group:
 
     def step(self, gradients):
         for leaf, gradient in zip(self.leaves, gradients, strict=True):
+            if gradient is None:  # a parameter that the network does not use
+                leaf.grad = None
+                continue
             # Fused optimizers read gradients by the strides of the parameter.
             gradient = gradient.contiguous()
             leaf.grad = gradient[self.start] if self.own is not None else gradient[self.start : self.stop]

@@ -72,6 +72,10 @@ def _numbers(n_members, record):
     return f"{n_members:>8,}  {record.n_rows:>8,}  {record.n_epochs:>6,}  {record.seconds:>8.2f}"
 
 
+class _Bar(tqdm):
+    monitor_interval = 0  # no thread of its own
+
+
 class Progress:
     """A live bar over the epochs of all networks met so far; silent unless asked for.
 
@@ -87,7 +91,7 @@ class Progress:
     def start(self):
         """Begin a bar."""
         if self._show:
-            self._bar = tqdm(total=0, unit=" epochs", file=sys.stderr)
+            self._bar = _Bar(total=0, unit=" epochs", file=sys.stderr)
 
     def expect(self, n_epochs):
         """Add epochs that are to come."""

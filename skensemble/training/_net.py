@@ -1,5 +1,6 @@
 """The skorch net of a member: skorch's loop, history and callbacks over batches that are one indexing of a tensor."""
 
+import copy
 import dis
 import io
 import math
@@ -11,7 +12,7 @@ import numpy as np
 import skorch
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback, EpochScoring, EpochTimer, PrintLog
+from skorch.callbacks import Callback, EpochScoring, EpochTimer, LRScheduler, PrintLog
 from skorch.utils import data_from_dataset, get_map_location, to_numpy, to_tensor
 
 from skensemble._random import Draw, drawing
@@ -75,6 +76,14 @@ class Batches:
         return index.split(self.batch_size)
 
 
+def state_of(module):
+    """A copy of a module's state, in tensors of its own; a user's module may keep other things in it."""
+    return {
+        name: value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+        for name, value in module.state_dict().items()
+    }
+
+
 class BestEpoch:
     """Watches validation: which epoch was the best, its parameters, and when to stop.
 
@@ -97,7 +106,7 @@ class BestEpoch:
         self._reference = min(self._reference, loss)
         if loss < self._best:
             self._best, self.epoch = loss, epoch
-            self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+            self.state = state_of(module)
         return self._waited >= self.patience
 
 
@@ -333,14 +342,16 @@ def _silent_about_cycles():
 
 def batch_listeners(net):
     """The names of a skorch net's callbacks that listen to batches."""
-    return [
-        name
-        for name, callback in net.callbacks_
-        if any(
-            getattr(type(callback), event) not in (getattr(Callback, event), getattr(EpochScoring, event))
-            for event in _BATCH_EVENTS
-        )
-    ]
+    return [name for name, callback in net.callbacks_ if _listens_to_batches(callback)]
+
+
+def _listens_to_batches(callback):
+    if type(callback) is LRScheduler and callback.step_every == "epoch":
+        return False  # its method for the end of a batch does nothing then
+    return any(
+        getattr(type(callback), event) not in (getattr(Callback, event), getattr(EpochScoring, event))
+        for event in _BATCH_EVENTS
+    )
 
 
 def losses_of(net):

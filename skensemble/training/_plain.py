@@ -1,5 +1,7 @@
 """Plain skorch nets in a stack: what `fit_together` makes of them."""
 
+from collections import Counter
+
 import numpy as np
 import torch
 
@@ -40,6 +42,7 @@ class PlainNet:
 
     foreign_ = True
     n_outputs_ = lr_schedule_ = lr = best_ = None
+    shares = False
 
     def __init__(self, net, X, y, seed):
         self.skorch_net, self._data = net, (X, y)
@@ -155,11 +158,19 @@ def fit_together(nets, X, y):
             net.initialize()
         net.check_data(X, y)
         works.append(_work(net, X, y))
+    counts = Counter(id(part) for net in nets for part in _parts(net))
+    for work, net in zip(works, nets, strict=True):
+        work.job.net.shares = any(counts[id(part)] > 1 for part in _parts(net))
     run_together(works, Limits(), Ledger(), Progress(False), lambda: False)
     for work in works:
         if work.error is not None:
             raise work.error
     return nets
+
+
+def _parts(net):
+    """What skorch takes over as it is, so that two nets may share it."""
+    return [net.module_, *(callback for _, callback in net.callbacks_)]
 
 
 def _work(net, X, y):

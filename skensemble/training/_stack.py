@@ -2,21 +2,23 @@
 
 import copy
 import pickle
+from weakref import WeakKeyDictionary
 
 import torch
 from torch.func import functional_call, vmap
 
 from skensemble._layers import adopt
-from skensemble._random import Draw, drawing
+from skensemble._random import Draw, drawing, isolated
 from skensemble.training._batched import batched
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._job import check_output
-from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
-from skensemble.training._structure import CannotStack
+from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining, state_of
+from skensemble.training._structure import CannotStack, structure
 from skensemble.training._table import Table
 
 _COMPACT_SHARE = 1 / 3
 _LEAST_CHUNK = 256
+_HOOKS = WeakKeyDictionary()  # what has a live member's `state_dict` copy its values
 
 
 class _NoStream:
@@ -39,7 +41,7 @@ class Checkpoint:
     def __init__(self, job):
         self.job = job
         net = job.net
-        self._tensors = {name: value.detach().clone() for name, value in net.module_.state_dict().items()}
+        self._state = state_of(net.module_)
         self._stream = pickle.dumps(net.stream_)
         self._optimizer = copy.deepcopy(net.optimizer_.state_dict()) if net.optimizer_.state else None
         self._n_epochs = len(net.history)
@@ -49,7 +51,7 @@ class Checkpoint:
         """Put the net back."""
         net = self.job.net
         own_tensors(net.module_)
-        net.module_.load_state_dict(self._tensors)
+        net.module_.load_state_dict(self._state)
         net.stream_ = pickle.loads(self._stream)
         net.initialize_optimizer()
         if self._optimizer is not None:
@@ -61,6 +63,8 @@ class Checkpoint:
 
 def own_tensors(module):
     """Give a module tensors of its own in place of views into a stack's storage."""
+    if module in _HOOKS:
+        _HOOKS.pop(module).remove()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.data = parameter.data.clone()
@@ -202,7 +206,7 @@ class Stack:
                 output = self._forward(params, n, X)
             losses = (weight * self._row_losses(output, y)).sum(1)
             counts = torch.tensor(counts, dtype=losses.dtype, device=losses.device)
-            gradients = torch.autograd.grad((losses / counts).sum(), list(params.values()))
+            gradients = torch.autograd.grad((losses / counts).sum(), list(params.values()), allow_unused=True)
             self._groups.step(gradients, n)
             sums[:n] += losses.detach().cpu()
         return (sums / torch.tensor(sizes)).tolist()
@@ -248,6 +252,8 @@ class Stack:
     def _stack_tensors(self):
         """Stack the members' parameters and buffers, and let their modules be views into the storage."""
         modules = [self._jobs[j].net.module_ for j in self._members]
+        for module in modules:
+            _HOOKS[module] = module.register_state_dict_post_hook(_copy_values)
         with torch.no_grad():
             self._params = _stacked([dict(module.named_parameters()) for module in modules])
             self._buffers = _stacked([dict(module.named_buffers()) for module in modules])
@@ -280,29 +286,37 @@ class Stack:
         return bool(keep)
 
     def _check_rows_are_independent(self):
-        """Refuse a network whose outputs for some rows change with others, or that draws from global random state."""
+        """Refuse a network whose rows affect each other, or that draws from global random state or changes itself."""
         X = self._table.batch(self._table.train[0][:1, :4])[0]
-        if X.shape[1] < 2:
-            return
-        n_real = X.shape[1] - 1
+        n_real = max(1, X.shape[1] - 1)
         net = self._jobs[self._members[0]].net
         real = torch.arange(X.shape[1])[None] < n_real
         buffers = self._buffers
         self._buffers = {name: storage.clone() for name, storage in buffers.items()}
         alone = copy.deepcopy(net.module_).train()
+        before = structure(alone)
         with torch.no_grad():
             stream = copy.deepcopy(net.stream_)
             with stream.foreign(), drawing(Draw([stream])):
                 expected = alone(X[0, :n_real])
-            with drawing(Draw([copy.deepcopy(net.stream_)], real)):
+            if structure(alone) != before:
+                raise CannotStack("its attributes change as it is called")
+            # Another seed than the stream's, so that what is drawn from the global state differs.
+            with isolated(0), drawing(Draw([copy.deepcopy(net.stream_)], real)):
                 got = self._forward({name: storage[:1] for name, storage in self._params.items()}, 1, X)[0, :n_real]
         self._buffers = buffers
         if not torch.allclose(expected, got, rtol=1e-3, atol=1e-4, equal_nan=True):
-            raise CannotStack("its output for a row depends on the other rows of the batch")
+            raise CannotStack("its output for a row depends on the other rows of the batch, or on global random state")
 
 
 def _stacked(dicts):
     return {name: torch.stack([tensors[name].data for tensors in dicts]) for name in dicts[0]}
+
+
+def _copy_values(module, state, prefix, metadata):
+    """Copy what a callback keeps of a module: a view that is saved or copied takes the whole stack with it."""
+    for name, value in state.items():
+        state[name] = value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _datasets(job):
@@ -336,7 +350,7 @@ def together(base):
     return forward
 
 
-def forward_together(modules, Xs):
+def forward_together(modules, Xs, pad=True):
     """The outputs of many modules of one structure, without gradients.
 
     Parameters
@@ -345,6 +359,9 @@ def forward_together(modules, Xs):
         In evaluation mode.
     Xs : list of Tensor of shape (n_rows, n_features)
         Rows of each; where all are the same object, rows are read once.
+    pad : bool, default=True
+        Whether chunks may be small and filled up with rows of zeros. Otherwise they are those of `forward`, for
+        networks that may look across rows; all must then have equally many.
 
     Returns
     -------
@@ -359,12 +376,13 @@ def forward_together(modules, Xs):
     all_together = together(base)
     shared = all(X is Xs[0] for X in Xs)
     longest = max(map(len, Xs))
-    chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules))
+    chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules)) if pad else EVALUATION_ROWS
+    block = ROW_BLOCK if pad else 1
     outputs = []
     with torch.inference_mode():
         for begin in range(0, longest, chunk):
             parts = [X[begin : begin + chunk] for X in Xs[: 1 if shared else None]]
-            width = -(-max(map(len, parts)) // ROW_BLOCK) * ROW_BLOCK
+            width = -(-max(map(len, parts)) // block) * block
             parts = [torch.cat([part, part.new_zeros(width - len(part), *part.shape[1:])]) for part in parts]
             X = parts[0] if shared else torch.stack(parts)
             outputs.append(all_together(params, buffers, X.to(device), shared).cpu())

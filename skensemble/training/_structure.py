@@ -22,6 +22,8 @@ def why_alone(job):
     reason : str or None
     """
     net = job.net
+    if getattr(net, "shares", False):
+        return "it shares its module or a callback with another net"
     if net.needs_batch_events:
         return f"its callbacks listen to batches: {', '.join(net.needs_batch_events)}"
     if net.info_.closure:
@@ -73,7 +75,7 @@ def structure(module):
     CannotStack
         If a layer holds something that cannot be compared.
     """
-    layers = []
+    layers, first_names = [], {}
     for name, layer in module.named_modules(remove_duplicate=False):
         settings = {
             key: value
@@ -89,5 +91,8 @@ def structure(module):
             for group in (layer._parameters, layer._buffers)
             for key, value in group.items()
         ]
-        layers.append((name, type(layer), frozen, tuple(tensors)))
+        # Layers and tensors that are there under two names are one.
+        own = [layer, *layer._parameters.values(), *layer._buffers.values()]
+        ties = [first_names.setdefault(id(part), (name, i)) for i, part in enumerate(own) if part is not None]
+        layers.append((name, type(layer), frozen, tuple(tensors), tuple(ties)))
     return tuple(layers)

@@ -8,13 +8,14 @@ import torch
 
 from skensemble.training._job import Job
 from skensemble.training._ledger import TrainedAlone, TrainedStack
-from skensemble.training._net import Interrupted
+from skensemble.training._net import EVALUATION_ROWS, Interrupted
 from skensemble.training._single import forward, train_single
 from skensemble.training._stack import Checkpoint, Stack, forward_together
 from skensemble.training._structure import CannotStack, stack_key, structure, why_alone
 from skensemble.training._threads import in_threads, shards
 
 _TENSORS_A_PARAMETER = 5
+_FOREIGN_ROWS = 8 * EVALUATION_ROWS
 
 
 @dataclass
@@ -146,7 +147,7 @@ def _grouped(works, key_of, alone):
 
 def _prediction_key(work):
     n_rows = len(work.X) if work.foreign else None
-    return structure(work.module), tuple(work.X.shape[1:]), work.X.dtype, n_rows
+    return structure(work.module), tuple(work.X.shape[1:]), work.X.dtype, work.foreign, n_rows
 
 
 class _Runner:
@@ -243,6 +244,8 @@ class _Runner:
             if len(works) == 1:
                 raise CannotStack
             size = self._limits.max_members
+            if works[0].foreign:
+                size = max(1, min(size, _FOREIGN_ROWS // min(len(works[0].X), EVALUATION_ROWS)))
             for part in (works[i : i + size] for i in range(0, len(works), size)):
                 in_threads([partial(self._predict, shard) for shard in shards(part)])
         except Exception:
@@ -256,7 +259,9 @@ class _Runner:
 
     @staticmethod
     def _predict(works, others_failed):
-        outputs = forward_together([work.module for work in works], [work.X for work in works])
+        outputs = forward_together(
+            [work.module for work in works], [work.X for work in works], pad=not works[0].foreign
+        )
         for work, output in zip(works, outputs, strict=True):
             work.outputs, work.finished = output, True
 

@@ -1,0 +1,101 @@
+"""Tasks of joblib, the calls that they belong to, and where the threads that do them stand."""
+
+import threading
+import warnings
+from dataclasses import dataclass, field
+
+from skensemble.training._work import Work
+
+
+class Cancelled(BaseException):
+    """Ends a task whose caller has given up; no `except Exception` of a task's own may keep it alive."""
+
+
+class Place:
+    """Where a thread stands: whether it may still bring a fit by itself is read off from this, never timed."""
+
+    def __init__(self, task=None):
+        self.task = task
+        self.n_calls = 0
+        self.retrieved = []
+        self.waits = self.counted = False
+
+    @property
+    def may_go_on(self):
+        if self.waits or (self.task is None and not self.n_calls):
+            return False
+        return not any(call.keeps_its_caller for call in self.retrieved)
+
+
+@dataclass(order=True)
+class Task:
+    """One task of a `joblib.Parallel` call; `key` is its place in the nesting, which orders tasks."""
+
+    key: tuple
+    call: object = field(compare=False)
+    run: object = field(compare=False)
+    callback: object = field(compare=False)
+    result: object = field(compare=False, default=None)
+    error: BaseException | None = field(compare=False, default=None)
+    n_calls: int = field(compare=False, default=0)
+
+
+class Call:
+    """One `joblib.Parallel` call."""
+
+    def __init__(self, key, place):
+        self.key, self.place = key, place
+        self.n_submitted = self.n_unfinished = 0
+        self.failed = self.aborted = False
+        self.threads = []
+
+    @property
+    def level(self):
+        return len(self.key)
+
+    @property
+    def keeps_its_caller(self):
+        # After an error joblib gives up the call, and the caller does so without waiting for the other tasks.
+        return self.n_unfinished > 0 and not self.failed
+
+
+def is_cancelled(task):
+    while task is not None:
+        if task.call.aborted:
+            return True
+        task = task.call.place.task
+    return False
+
+
+@dataclass
+class Waiting:
+    """A piece of work that a thread has handed over, and how the thread is told that it is done."""
+
+    key: tuple
+    work: Work
+    place: Place
+    done: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+
+class Filters:
+    """Warning filters, which every task of scikit-learn sets for the whole process: put back after the last call."""
+
+    def __init__(self):
+        self._lock, self._n_users, self._saved = threading.Lock(), 0, None
+
+    def enter(self):
+        with self._lock:
+            if not self._n_users:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+            self._n_users += 1
+
+    def leave(self):
+        with self._lock:
+            self._n_users -= 1
+            if not self._n_users:
+                self._saved.__exit__()
+
+
+FILTERS = Filters()
