@@ -23,6 +23,7 @@ _HOME = {
     "conditional_mean": "datasets",
     "dataset_names": "datasets",
     "default_estimators": "candidates",
+    "fit_together": "training",
     "fused": "training",
     "load_dataset": "datasets",
     "make_banana": "datasets",

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.autograd.function import Function
 
-from ._random import active_draw
+from skensemble._random import active_draw
 
 _LEVELS = 65536
 

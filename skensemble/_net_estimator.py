@@ -11,11 +11,11 @@ from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._compat import Interval, StrOptions, check_sample_weight, fit_context
-from ._random import Stream, seed_from
-from .networks import as_network
-from .optimizers import as_optimizer
-from .training import (
+from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_context
+from skensemble._random import Stream, seed_from
+from skensemble.networks import as_network
+from skensemble.optimizers import as_optimizer
+from skensemble.training import (
     BestEpoch,
     Job,
     ModuleBuilder,
@@ -119,8 +119,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         """Go through the rows once, from the current parameters where there are any."""
         if self.early_stopping:
             raise ValueError(
-                f"{type(self).__name__}.partial_fit has no rows to spare for validation. Got early_stopping=True; set it "
-                "to False."
+                f"{type(self).__name__}.partial_fit has no rows to spare for validation. Got early_stopping=True; set "
+                "it to False."
             )
         return self._fit(X, y, sample_weight, go_on=hasattr(self, "net_"), epochs=1, classes=classes)
 
@@ -196,8 +196,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             weight = weight * class_weight
         if not weight.any():
             raise ValueError(
-                f"{type(self).__name__} needs at least one row of positive weight: sample weights (times class weights) "
-                "are all zero."
+                f"{type(self).__name__} needs at least one row of positive weight. Got sample weights (times class "
+                "weights) that are all zero."
             )
         return weight / weight.max()  # so that no sum of them overflows
 
@@ -218,8 +218,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             train_rows, valid_rows = next(split.split(used, y[used]))
         except ValueError as error:
             raise ValueError(
-                f"early_stopping=True needs rows to train and rows to validate. Got {len(used)} rows of positive weight "
-                f"and validation_fraction={self.validation_fraction}. Give more rows or switch it off."
+                f"early_stopping=True needs rows to train and rows to validate. Got {len(used)} rows of positive "
+                f"weight and validation_fraction={self.validation_fraction}. Give more rows or switch it off."
             ) from error
         return used[np.sort(train_rows)], used[np.sort(valid_rows)]
 
@@ -350,8 +350,8 @@ def _cast(X, dtype):
         cast = X.astype(dtype)
     if not np.isfinite(cast).all():
         raise ValueError(
-            f"Input X contains a value too large for {np.dtype(dtype).name}, the network's type. Scale it down, or give "
-            "the network dtype='float64'."
+            f"Input X contains a value too large for {np.dtype(dtype).name}, the network's type. Scale it down, or "
+            "give the network dtype='float64'."
         )
     return cast
 

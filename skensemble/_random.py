@@ -93,7 +93,7 @@ class Stream:
     def foreign(self):
         """Lend this stream to code that draws from the global state, such as a user's own layer.
 
-        The states are those of this member, go on from one block to the next, and the process's own states are put back.
+        The states are this member's, go on from one block to the next, and the process's own are put back.
         """
         with _GLOBAL_STATE, isolated(self._foreign_seed):
             if self._foreign_states is not None:

@@ -8,9 +8,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 from torch import nn
 
-from ._compat import StrOptions, check_partial_fit_first_call, fit_context
-from ._net_estimator import NetEstimator, mean_and_scale
-from .training import ClassifierNet, RegressorNet
+from skensemble._compat import StrOptions, check_partial_fit_first_call, fit_context
+from skensemble._net_estimator import NetEstimator, mean_and_scale
+from skensemble.training import ClassifierNet, RegressorNet
 
 
 class NetClassifier(ClassifierMixin, NetEstimator):
@@ -29,8 +29,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     lr : float or None, default=None
         Learning rate. None takes the optimizer's own default, so that a search over optimizers alone is a fair one.
     lr_schedule : str, callable or None, default=None
-        "constant", "step", "cosine", "onecycle", "warmup_cosine", "plateau", or a factory that returns a torch scheduler
-        for an optimizer; see `skensemble.schedules`.
+        "constant", "step", "cosine", "onecycle", "warmup_cosine", "plateau", or a factory that returns a torch
+        scheduler for an optimizer; see `skensemble.schedules`.
     max_epochs : int, default=50
         Number of times that training goes through its rows, at the most.
     batch_size : int or "full", default=128
@@ -99,7 +99,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
 
     _parameter_constraints: dict = {
         **NetEstimator._parameter_constraints,
-        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     _y_numeric = False
 
@@ -170,6 +170,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         -------
         self : NetClassifier
         """
+        if not hasattr(self, "net_") and hasattr(self, "classes_"):
+            del self.classes_  # a first call that failed
         check_partial_fit_first_call(self, classes)
         return self._fit_once_more(X, y, sample_weight, classes=self.classes_)
 
@@ -210,8 +212,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         kind = type_of_target(y, input_name="y")
         if kind == "multiclass-multioutput":
             raise ValueError(
-                f"NetClassifier wants one label a row, or a 0/1 matrix of several. Got a y of shape {y.shape} with more "
-                "than two values in a column; wrap it in sklearn.multioutput.MultiOutputClassifier."
+                f"NetClassifier wants one label a row, or a 0/1 matrix of several. Got a y of shape {y.shape} with "
+                "more than two values in a column; wrap it in sklearn.multioutput.MultiOutputClassifier."
             )
         multilabel = kind == "multilabel-indicator"
         if multilabel:

@@ -4,70 +4,21 @@ import copy
 import inspect
 from math import isqrt, prod
 
-import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from ._layers import BatchNorm1d, BatchNorm2d, Dropout, adopt
-from ._spec import SettingsSpec, unknown_name
-
-_ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "mish": nn.Mish,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "identity": nn.Identity,
-}
-
-
-def _groups(n_channels):
-    """The largest number of groups, at most 8, that divides the channels into groups of at least 4."""
-    return max(g for g in range(1, 9) if g == 1 or (n_channels % g == 0 and n_channels // g >= 4))
-
-
-_DENSE_NORMALIZATIONS = {
-    "batch": BatchNorm1d,
-    "layer": nn.LayerNorm,
-    "group": lambda n: nn.GroupNorm(_groups(n), n),
-    "instance": lambda n: nn.LayerNorm(n, elementwise_affine=False),
-}
-_IMAGE_NORMALIZATIONS = {
-    "batch": BatchNorm2d,
-    "layer": lambda n: nn.GroupNorm(1, n),
-    "group": lambda n: nn.GroupNorm(_groups(n), n),
-    "instance": lambda n: nn.InstanceNorm2d(n, affine=True),
-}
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-
-def _pick(subject, name, table):
-    if name in table:
-        return table[name]
-    if callable(name):
-        return name
-    raise unknown_name(subject, name, table)
-
-
-def _normalization(name, n_channels, table):
-    return [] if name is None else [_pick("normalization", name, table)(n_channels)]
-
-
-def _dropout(p):
-    if not 0 <= p < 1:
-        raise ValueError(f"dropout must be in [0, 1). Got {p!r}. 0 switches it off.")
-    return [Dropout(p)] if p else []
-
-
-def _sizes(name, sizes):
-    sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
-    if any(int(size) != size or size < 1 for size in sizes):
-        raise ValueError(f"{name} must be positive integers. Got {sizes!r}.")
-    return tuple(int(size) for size in sizes)
+from skensemble._blocks import (
+    ACTIVATIONS,
+    DENSE_NORMALIZATIONS,
+    DTYPES,
+    IMAGE_NORMALIZATIONS,
+    dropout_layers,
+    normalization_layers,
+    pick,
+    sizes,
+)
+from skensemble._layers import adopt
+from skensemble._spec import SettingsSpec, unknown_name
 
 
 class _BuiltIn(BaseEstimator):
@@ -90,7 +41,7 @@ class _BuiltIn(BaseEstimator):
         module : torch.nn.Module
             Maps (n_rows, n_inputs) to (n_rows, n_outputs), initialised from torch's global generator.
         """
-        dtype = _pick("dtype", self.dtype, _DTYPES)
+        dtype = pick("dtype", self.dtype, DTYPES)
         return self._layers(n_inputs, n_outputs).to(dtype)
 
 
@@ -131,13 +82,13 @@ class MLP(_BuiltIn):
 
     def _layers(self, n_inputs, n_outputs):
         layers = []
-        for size in _sizes("hidden_sizes", self.hidden_sizes):
+        for size in sizes("hidden_sizes", self.hidden_sizes):
             layers += [
                 # Batch normalization subtracts the mean, and any bias with it.
                 nn.Linear(n_inputs, size, bias=self.normalization != "batch"),
-                *_normalization(self.normalization, size, _DENSE_NORMALIZATIONS),
-                _pick("activation", self.activation, _ACTIVATIONS)(),
-                *_dropout(self.dropout),
+                *normalization_layers(self.normalization, size, DENSE_NORMALIZATIONS),
+                pick("activation", self.activation, ACTIVATIONS)(),
+                *dropout_layers(self.dropout),
             ]
             n_inputs = size
         return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
@@ -211,23 +162,23 @@ class ResNet(_BuiltIn):
         self.dtype = dtype
 
     def _layers(self, n_inputs, n_outputs):
-        (width,) = _sizes("width", self.width)
-        (hidden,) = _sizes("width * hidden_factor", round(self.width * self.hidden_factor))
+        (width,) = sizes("width", self.width)
+        (hidden,) = sizes("width * hidden_factor", round(self.width * self.hidden_factor))
 
         def normalized():
-            return _normalization(self.normalization, width, _DENSE_NORMALIZATIONS)
+            return normalization_layers(self.normalization, width, DENSE_NORMALIZATIONS)
 
         def activation():
-            return _pick("activation", self.activation, _ACTIVATIONS)()
+            return pick("activation", self.activation, ACTIVATIONS)()
 
         blocks = [
             _Residual(
                 *normalized(),
                 nn.Linear(width, hidden),
                 activation(),
-                *_dropout(self.dropout),
+                *dropout_layers(self.dropout),
                 nn.Linear(hidden, width),
-                *_dropout(self.residual_dropout),
+                *dropout_layers(self.residual_dropout),
             )
             for _ in range(self.n_blocks)
         ]
@@ -296,7 +247,7 @@ class ConvNet(_BuiltIn):
                 f"ConvNet with image_shape=None takes square images. Got rows of {n_inputs} features, which are no "
                 "square image of one or three channels: name the image_shape."
             )
-        shape = _sizes("image_shape", self.image_shape)
+        shape = sizes("image_shape", self.image_shape)
         shape = (1, *shape) if len(shape) == 2 else shape
         if len(shape) != 3 or prod(shape) != n_inputs:
             raise ValueError(
@@ -310,20 +261,24 @@ class ConvNet(_BuiltIn):
         if self.kernel_size % 2 != 1:
             raise ValueError(f"kernel_size must be odd, so that an image keeps its size. Got {self.kernel_size!r}.")
         layers = [nn.Unflatten(1, (n_channels, height, width))]
-        for size in _sizes("channels", self.channels):
+        for size in sizes("channels", self.channels):
             layers += [
                 nn.Conv2d(
-                    n_channels, size, self.kernel_size, padding=self.kernel_size // 2, bias=self.normalization != "batch"
+                    n_channels,
+                    size,
+                    self.kernel_size,
+                    padding=self.kernel_size // 2,
+                    bias=self.normalization != "batch",
                 ),
-                *_normalization(self.normalization, size, _IMAGE_NORMALIZATIONS),
-                _pick("activation", self.activation, _ACTIVATIONS)(),
+                *normalization_layers(self.normalization, size, IMAGE_NORMALIZATIONS),
+                pick("activation", self.activation, ACTIVATIONS)(),
             ]
             if min(height, width) >= 2:
                 layers.append(nn.MaxPool2d(2))
                 height, width = height // 2, width // 2
             n_channels = size
         return nn.Sequential(
-            *layers, nn.Flatten(), *_dropout(self.dropout), nn.Linear(n_channels * height * width, n_outputs)
+            *layers, nn.Flatten(), *dropout_layers(self.dropout), nn.Linear(n_channels * height * width, n_outputs)
         )
 
 

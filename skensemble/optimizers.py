@@ -5,8 +5,8 @@ from inspect import Parameter, signature
 
 import torch
 
-from ._optimizer_table import ELEMENTWISE, ROWS, TIES, TORCH
-from ._spec import SettingsSpec, unknown_name
+from skensemble._optimizer_table import ELEMENTWISE, ROWS, TIES, TORCH
+from skensemble._spec import SettingsSpec, unknown_name
 
 
 @dataclass(frozen=True)

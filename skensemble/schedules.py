@@ -4,7 +4,7 @@ import math
 
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from ._spec import unknown_name
+from skensemble._spec import unknown_name
 
 
 def _step(progress):

@@ -121,7 +121,7 @@ PROJECTED = []
 
 @each
 def adamp(t, w, g, state, lr, delta, eps):
-    """Heo et al. 2021, algorithm 2 and equation 12, p = m / (sqrt(v) + eps) with the bias correction of Adam's section 2.
+    """Heo et al. 2021, algorithm 2 and equation 12, p = m / (sqrt(v) + eps) with the bias correction of Adam.
 
     The radial part is taken out by rows (channels) if none of them looks at its gradient, else by the whole matrix.
     The class adds eps to the norm as well, which the paper does not: so the test's is a small one.

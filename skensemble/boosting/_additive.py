@@ -1,13 +1,15 @@
 """Gradient and stagewise boosting: each learner is added to a sum of scores, to lower a loss."""
 
 import numpy as np
+import torch
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 
-from skensemble.boosting._learners import Mean, fit_key
+from skensemble.boosting._learners import Mean, fit_key, last_step
 from skensemble.boosting._losses import REGRESSION_LOSSES, LogLoss, pinball
 from skensemble.boosting._method import Method, Round
 from skensemble.boosting._sums import Sum
+from skensemble.training import Summand, numpy_dtype, tune_together
 
 
 class Additive(Method):
@@ -125,6 +127,33 @@ class Stagewise(Additive):
         init_score = scores[:, 0] if self.loss.n_scores == 1 else scores
         learner = self._with_loss(learner)
         return self.fit_member(learner, X, y, [(target, weight)], state, self.read, init_score=init_score)
+
+    def after_round(self, estimators, weights, X, y, state):
+        """Tune all networks so far together (the corrective step of GrowNet); return whether that was wanted."""
+        booster = self.booster
+        if not booster.corrective_epochs:
+            return False
+        summands = [self._summand(*pair, X) for pair in zip(estimators, weights, strict=True)]
+        start = np.tile(booster._start_scores, (len(y), 1))
+        unit = None
+        if self.classes is None:
+            y, unit = y[:, None], float(last_step(estimators[-1]).target_scale_[0])
+        elif self.loss.n_scores == 1:
+            start = start * [-0.5, 0.5]
+        dtype = summands[-1].X.dtype
+        columns = [torch.from_numpy(values).to(dtype) for values in (state.start / state.start.mean(), start)]
+        target = torch.from_numpy(y) if self.classes is not None else torch.from_numpy(y).to(dtype)
+        tune_together(summands, target, *columns, unit, booster.corrective_epochs, state.random)
+        return True
+
+    def _summand(self, member, weight, X):
+        if isinstance(member, Pipeline):
+            X = member[:-1].transform(X)
+        net = last_step(member)
+        X = torch.from_numpy(np.ascontiguousarray(X, dtype=numpy_dtype(net.module_)))
+        if self.classes is not None:
+            return Summand(net.net_, X, weight)
+        return Summand(net.net_, X, weight, float(net.target_scale_[0]), float(net.target_mean_[0]))
 
     def _with_loss(self, learner):
         """Give a network without a loss of its own that of the sum."""

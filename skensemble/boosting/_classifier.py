@@ -86,7 +86,8 @@ class BoostingClassifier(ClassifierMixin, Boosting):
       no better than chance ends the sequence, and is kept only where it is the first.
     - "gradient" adds ``learning_rate * s * f`` to the log odds: f is fitted, with the curvatures as weights, to the
       Newton step of each row, which for two classes is ``(y - p) / (p (1 - p))`` (algorithm 3 of [2]_). For more,
-      a network learns the step along the row's gradient, and other regressors one step a class (algorithm 6); s is found by a line search (step 5 of algorithm 1 in [3]_).
+      a network learns the step along the row's gradient, and other regressors one step a class (algorithm 6). A line
+      search up to Newton's own step gives s (step 5 of algorithm 1 in [3]_).
     - "stagewise" trains f on the loss of the sum so far plus f itself (equation 2 of [4]_, without its quadratic
       approximation, and for any number of classes), then does the same line search, shrinkage, and its corrective step.
 

@@ -34,6 +34,13 @@ def fit_key(estimator, name):
     return name if has_fit_parameter(estimator, name) else None
 
 
+def last_step(estimator):
+    """The estimator at the end of a pipeline, or the estimator itself."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return estimator
+
+
 @dataclass
 class Fit:
     """A learner and all that its `fit` gets.

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp, softmax
 
-_LONGEST_STEP = 4.0
+_LONGEST_STEP = 1.0
 _FARTHEST_TARGET = 8.0
 _LEAST_SHARE = 1e-9
 
@@ -82,7 +82,7 @@ class LogLoss:
         return scale * gradient / curvature, curvature if by_score else curvature[:, 0]
 
     def step(self, y, scores, direction, weight):
-        """How far to go along a direction, between 0 and 4."""
+        """How far to go along a direction, from 0 to 1, which is Newton's own step."""
         return _search(self, y, scores, direction, weight)
 
 
@@ -206,7 +206,7 @@ class Huber(RegressionLoss):
         if not direction.any():
             return 0.0
         ratio = np.abs(y - scores[:, 0]).max() / np.abs(direction).max()
-        return _search(self, y, scores, direction, weight, _LONGEST_STEP * max(ratio, 1.0))
+        return _search(self, y, scores, direction, weight, max(2 * ratio, 1.0))
 
 
 REGRESSION_LOSSES = {

@@ -1,10 +1,12 @@
 """Jobs in, trained networks out."""
 
-from ._fusion import FusionBackend, active_fusion, fused
-from ._job import Job, ModuleBuilder, RowLosses, Rows, numpy_dtype
-from ._net import BestEpoch, ClassifierNet, RegressorNet
-from ._single import forward, train_single
-from ._work import FitWork, PredictWork
+from skensemble.training._backend import FusionBackend, active_fusion, fused
+from skensemble.training._job import Job, ModuleBuilder, RowLosses, Rows, numpy_dtype
+from skensemble.training._joint import Summand, tune_together
+from skensemble.training._net import BestEpoch, ClassifierNet, RegressorNet
+from skensemble.training._plain import fit_together
+from skensemble.training._single import forward, train_single
+from skensemble.training._work import FitWork, PredictWork
 
 __all__ = [
     "BestEpoch",
@@ -15,10 +17,13 @@ __all__ = [
     "RegressorNet",
     "RowLosses",
     "Rows",
+    "Summand",
+    "fit_together",
     "fused",
     "numpy_dtype",
     "predict",
     "train",
+    "tune_together",
 ]
 
 

@@ -1,17 +1,14 @@
-"""The meeting point: fits that run at the same time in tasks of joblib wait for each other and are trained as stacks."""
+"""The meeting point: fits that run at the same time in tasks of joblib wait for each other and train as stacks."""
 
 import heapq
 import os
 import threading
-import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from joblib.parallel import ParallelBackendBase, get_active_backend, parallel_config
-
-from ._ledger import Ledger, Progress
-from ._work import Interning, Work, run_together
+from skensemble.training._ledger import Ledger, Progress
+from skensemble.training._work import Interning, Work, run_together
 
 _SHARE_OF_FREE_MEMORY = 1 / 8
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -72,8 +69,8 @@ class _Waiting:
 class Fusion:
     """Where fits and predictions of one `fused` block meet.
 
-    Threads that may still bring a fit are counted, never timed: a submitted task counts once it is started, a waiting fit
-    and a caller that waits for its tasks do not. When the count is 0, queued tasks are started, as many as there is
+    Threads that may still bring a fit are counted, never timed: a submitted task counts once it is started, a waiting
+    fit and a caller that waits for its tasks do not. When the count is 0, queued tasks are started, as many as there is
     memory for, and when there are none, everything that waits is trained, on one thread of its own. So the same
     program forms the same stacks each time.
 
@@ -289,7 +286,9 @@ class Fusion:
             self._batch, self._waiting = sorted(self._waiting, key=lambda item: item.key), []
             if self._trainer is None:
                 self._batch_ready = threading.Event()
-                self._trainer = threading.Thread(target=self._serve, args=(self._batch_ready,), name="skensemble-trainer")
+                self._trainer = threading.Thread(
+                    target=self._serve, args=(self._batch_ready,), name="skensemble-trainer"
+                )
                 self._trainer.start()
             self._batch_ready.set()
 
@@ -353,115 +352,6 @@ class Fusion:
 
 def _below(key, call):
     return key[: len(call.key)] == call.key
-
-
-class FusionBackend(ParallelBackendBase):
-    """The joblib backend "skensemble": each task in a thread, fits of networks trained as stacks.
-
-    Parameters
-    ----------
-    nesting_level : int or None, default=None
-        Given by joblib.
-    fusion : Fusion or None, default=None
-        The meeting point; None makes a new one from the other parameters.
-    **settings
-        As in `fused`.
-    """
-
-    supports_retrieve_callback = True
-    supports_sharedmem = True
-    uses_threads = True
-    default_n_jobs = -1
-
-    def __init__(self, nesting_level=None, inner_max_num_threads=None, fusion=None, **settings):
-        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
-        self.fusion = Fusion(**settings) if fusion is None else fusion
-        self._calls = []
-
-    def effective_n_jobs(self, n_jobs):
-        """As many as a stack may have members; 1 where one by one is asked for."""
-        if n_jobs == 0:
-            raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        return 1 if n_jobs == 1 else max(2, self.fusion.max_members)
-
-    def get_nested_backend(self):
-        """Return a backend at the same meeting point."""
-        return FusionBackend(nesting_level=(self.nesting_level or 0) + 1, fusion=self.fusion), None
-
-    def start_call(self):
-        """Begin a `Parallel` call."""
-        self._calls.append(self.fusion.start_call())
-
-    def stop_call(self):
-        """End a `Parallel` call."""
-        self.fusion.stop_call(self._calls.pop())
-
-    def submit(self, func, callback=None):
-        """Queue a task."""
-        return self.fusion.submit(self._calls[-1], func, callback)
-
-    apply_async = submit
-
-    def retrieve_result_callback(self, out):
-        """Return what a task has returned, or raise what it has raised."""
-        if out.error is not None:
-            raise out.error
-        return out.result
-
-    def retrieval_context(self):
-        """Wait for tasks."""
-        return self.fusion.retrieval(self._calls[-1])
-
-    def abort_everything(self, ensure_ready=True):
-        """Give up the tasks of the call."""
-        if self._calls:
-            self.fusion.abort(self._calls[-1])
-
-
-@contextmanager
-def fused(max_members=256, memory=None, progress=False):
-    """Train networks that are fitted at the same time as one.
-
-    Inside the block every scikit-learn meta-estimator, and all code that works through joblib, has its concurrent fits of
-    our estimators trained as stacks, and their predictions made together; the same as
-    ``joblib.parallel_config(backend="skensemble")``. An estimator with ``n_jobs=1`` asks for one by one and gets it.
-
-    Parameters
-    ----------
-    max_members : int, default=256
-        Networks in a stack at the most.
-    memory : int, str or None, default=None
-        Bytes, or such as "2GiB", that a stack may hold, and that the waiting tasks' data may. None takes an eighth of
-        what is free.
-    progress : bool, default=False
-        Whether to show a live bar on standard error: networks done, epochs done, time left.
-
-    Yields
-    ------
-    fusion : Fusion
-        Its `stacks` and `alone` tell what was trained how; ``print(fusion)`` is a short table of both.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.ensemble import BaggingClassifier
-    >>> import skensemble as ske
-    >>> X, y = load_iris(return_X_y=True)
-    >>> bag = BaggingClassifier(ske.NetClassifier(max_epochs=5), n_estimators=8, random_state=0)
-    >>> with ske.fused() as fusion:
-    ...     _ = bag.fit(X, y)
-    >>> fusion.stacks[0].n_members
-    8
-    """
-    fusion = Fusion(max_members, memory, progress)
-    with parallel_config(backend=FusionBackend(fusion=fusion)):
-        yield fusion
-
-
-def active_fusion():
-    """Return the meeting point that this thread's work belongs to, or None outside `fused`."""
-    backend, _ = get_active_backend()
-    return backend.fusion if isinstance(backend, FusionBackend) else None
 
 
 def _free_memory():

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..schedules import Schedule
+from skensemble.schedules import Schedule
 
 
 def sharing_key(job):
@@ -76,7 +76,11 @@ class Groups:
         self._groups, start = [], 0
         while start < len(nets):
             stop = start + 1
-            while stop < len(nets) and keys[start] is not None and (keys[stop], steps[stop]) == (keys[start], steps[start]):
+            while (
+                stop < len(nets)
+                and keys[start] is not None
+                and (keys[stop], steps[stop]) == (keys[start], steps[start])
+            ):
                 stop += 1
             if stop - start == 1:
                 net = nets[start]

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._layers import InputScaler, ScaledNetwork
-from .._random import isolated
-from .._spec import unknown_name
+from skensemble._layers import InputScaler, ScaledNetwork
+from skensemble._random import isolated
+from skensemble._spec import unknown_name
 
 
 class Rows(torch.utils.data.Dataset):
@@ -142,7 +142,7 @@ class RowLosses(nn.Module):
     Raises
     ------
     ValueError
-        If the name is unknown; in `forward`, if the network's output has the wrong shape, or the loss is a single number.
+        If the name is unknown; in `forward`, if the loss returns anything but one number a row.
     """
 
     def __init__(self, loss):
@@ -162,8 +162,8 @@ class RowLosses(nn.Module):
         shape = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
         if shape[:1] != (len(target),):
             raise ValueError(
-                f"loss must return one number a row, of shape ({len(target)},), so that rows can be weighted. Got shape "
-                f"{shape}. Return the losses without taking their mean."
+                f"loss must return one number a row, of shape ({len(target)},), so that rows can be weighted. Got "
+                f"shape {shape}. Return the losses without taking their mean."
             )
         return losses.reshape(len(target), -1).mean(1) if losses.dim() > 1 else losses
 
@@ -183,8 +183,8 @@ def check_output(output, n_rows, n_outputs):
         With both shapes.
     """
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-    if shape != (n_rows, n_outputs):
+    if n_outputs is not None and shape != (n_rows, n_outputs):
         raise ValueError(
-            f"The network must return a tensor of shape {(n_rows, n_outputs)}, one row for each of its {n_rows} inputs. "
-            f"Got {shape}. Let its last layer have n_outputs={n_outputs} units."
+            f"The network must return a tensor of shape {(n_rows, n_outputs)}, one row for each of its {n_rows} "
+            f"inputs. Got {shape}. Let its last layer have n_outputs={n_outputs} units."
         )

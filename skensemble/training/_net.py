@@ -12,11 +12,11 @@ import skorch
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EpochScoring, EpochTimer, PrintLog
-from skorch.utils import get_map_location
+from skorch.utils import data_from_dataset, get_map_location, to_numpy, to_tensor
 
-from .._random import Draw, drawing
-from ..schedules import Schedule
-from ._job import Rows, check_output
+from skensemble._random import Draw, drawing
+from skensemble.schedules import Schedule
+from skensemble.training._job import Rows, check_output
 
 EVALUATION_ROWS = 8192
 ROW_BLOCK = 16
@@ -144,23 +144,16 @@ class NetMixin:
     @property
     def needs_batch_events(self):
         """Names of callbacks that listen to batches, and so cannot take part in a stack."""
-        return [
-            name
-            for name, callback in self.callbacks_
-            if any(
-                getattr(type(callback), event) not in (getattr(Callback, event), getattr(EpochScoring, event))
-                for event in _BATCH_EVENTS
-            )
-        ]
+        return batch_listeners(self)
 
     def notify(self, method_name, **kwargs):
         """Call the callbacks; an epoch's end is also where early stopping and divergence are looked at."""
         over = method_name == "on_epoch_end" and self._end_epoch()
-        kwargs = {name: _as_skorch_knows_it(value) for name, value in kwargs.items()}
+        kwargs = {name: as_skorch_knows_it(value) for name, value in kwargs.items()}
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as error:
-            if method_name != "on_epoch_end" or not _raised_by_statement(error):
+            if not ends_training(method_name, error):
                 raise
             over = True
         if over:
@@ -313,7 +306,7 @@ class _NamedRows(skorch.dataset.Dataset):
     y = property(lambda self: self.rows.y)
 
 
-def _as_skorch_knows_it(value):
+def as_skorch_knows_it(value):
     """What callbacks are handed: datasets with X and y, and batches of X and y without weights."""
     if isinstance(value, Rows):
         return _NamedRows(value)
@@ -338,8 +331,49 @@ def _silent_about_cycles():
         yield
 
 
-def _raised_by_statement(error):
-    """Whether an exception comes from a `raise`, as skorch's callbacks stop training, and not from a signal."""
+def batch_listeners(net):
+    """The names of a skorch net's callbacks that listen to batches."""
+    return [
+        name
+        for name, callback in net.callbacks_
+        if any(
+            getattr(type(callback), event) not in (getattr(Callback, event), getattr(EpochScoring, event))
+            for event in _BATCH_EVENTS
+        )
+    ]
+
+
+def losses_of(net):
+    """A plain skorch net's loss, with its own reduction, as a callable of outputs and targets."""
+    if type(net).get_loss not in (skorch.NeuralNet.get_loss, skorch.NeuralNetClassifier.get_loss):
+        return net.get_loss
+    if isinstance(net, skorch.NeuralNetClassifier) and isinstance(net.criterion_, torch.nn.NLLLoss):
+        return _LikelihoodLoss(net.criterion_)
+    return net.criterion_
+
+
+class _LikelihoodLoss(torch.nn.Module):
+    """The loss of a `NeuralNetClassifier` whose module returns probabilities."""
+
+    def __init__(self, criterion):
+        super().__init__()
+        self.criterion, self.reduction = criterion, criterion.reduction
+
+    def forward(self, output, target):
+        """Return ``-log(output + eps)`` at the targets."""
+        self.criterion.reduction = self.reduction
+        return self.criterion(torch.log(output + torch.finfo(output.dtype).eps), target)
+
+
+def table_of(dataset, device):
+    """X and y of a skorch dataset as tensors."""
+    return [to_tensor(to_numpy(column), device=device) for column in data_from_dataset(dataset)]
+
+
+def ends_training(method_name, error):
+    """Whether a KeyboardInterrupt is a callback's way to stop training, by a `raise`, and not a signal."""
+    if method_name != "on_epoch_end":
+        return False
     traceback = error.__traceback__
     while traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -4,8 +4,8 @@ from contextlib import nullcontext
 
 import torch
 
-from ._net import EVALUATION_ROWS, ROW_BLOCK, StopTraining
-from ._threads import one_thread
+from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, StopTraining
+from skensemble.training._threads import one_thread
 
 _SMALL_STEP = 2**25
 
@@ -44,8 +44,8 @@ def forward(module, X, pad):
     X : Tensor of shape (n_rows, n_features)
         Rows.
     pad : bool
-        Whether to fill up a batch with rows of zeros, so that a row's output does not depend, by a last bit, on how many
-        rows come with it (matrix products of few rows take another order of summation).
+        Whether to fill up a batch with rows of zeros, so that a row's output does not depend, by a last bit, on how
+        many rows come with it (matrix products of few rows take another order of summation).
 
     Returns
     -------

@@ -6,18 +6,16 @@ import pickle
 import torch
 from torch.func import functional_call, vmap
 
-from .._random import Draw, drawing
-from ._group import Groups, sharing_key
-from ._job import check_output
-from ._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
-from ._table import Table
+from skensemble._layers import adopt
+from skensemble._random import Draw, drawing
+from skensemble.training._group import Groups, sharing_key
+from skensemble.training._job import check_output
+from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
+from skensemble.training._structure import CannotStack
+from skensemble.training._table import Table
 
 _COMPACT_SHARE = 1 / 3
 _LEAST_CHUNK = 256
-
-
-class CannotStack(Exception):
-    """A network that has to be trained alone, with the reason in words."""
 
 
 class _NoStream:
@@ -26,91 +24,6 @@ class _NoStream:
     @staticmethod
     def bits(out):
         pass
-
-
-def why_alone(job):
-    """Say why a job cannot be part of a stack, or return None where it can.
-
-    Parameters
-    ----------
-    job : Job
-        One whose net is initialised.
-
-    Returns
-    -------
-    reason : str or None
-    """
-    net = job.net
-    if net.needs_batch_events:
-        return f"its callbacks listen to batches: {', '.join(net.needs_batch_events)}"
-    if net.info_.closure:
-        return f"its optimizer, {net.info_.name}, evaluates the loss more than once a step"
-    recurrent = [type(layer).__name__ for layer in net.module_.modules() if isinstance(layer, torch.nn.RNNBase)]
-    if recurrent:
-        return f"its layers of class {recurrent[0]} have no batching rule"
-    if net.info_.create_graph:
-        return f"its optimizer, {net.info_.name}, needs second derivatives"
-    return None
-
-
-def stack_key(job):
-    """What must be equal in jobs that are trained as one.
-
-    Parameters
-    ----------
-    job : Job
-
-    Returns
-    -------
-    key : tuple
-        Hashable: the structure of module and loss, the shapes of a row, batch size, epochs, and whether rows validate.
-
-    Raises
-    ------
-    CannotStack
-        If the structure cannot be compared.
-    """
-    net = job.net
-    X, y, _, *offset = job.train.table
-    return (
-        structure(net.module_),
-        structure(net.criterion_),
-        (tuple(X.shape[1:]), X.dtype, tuple(y.shape[1:]), y.dtype, str(X.device)),
-        net.batch_size,
-        job.max_epochs,
-        job.valid is None,
-        net.foreign_,
-        isinstance(net.lr_schedule_, str) or net.lr_schedule_ is None,
-        len(offset),
-    )
-
-
-def structure(module):
-    """Everything of a module but its numbers: classes, settings, names and shapes, as a hashable value.
-
-    Raises
-    ------
-    CannotStack
-        If a layer holds something that cannot be compared.
-    """
-    layers = []
-    for name, layer in module.named_modules(remove_duplicate=False):
-        settings = {
-            key: value
-            for key, value in vars(layer).items()
-            if key not in ("_parameters", "_buffers", "_modules", "training") and value is not None and value != {}
-        }
-        try:
-            frozen = pickle.dumps(sorted(settings.items(), key=lambda item: item[0]))
-        except Exception as error:
-            raise CannotStack(f"its layer {name or type(layer).__name__} cannot be compared with others'") from error
-        tensors = [
-            (key, None if value is None else (tuple(value.shape), value.dtype, value.requires_grad))
-            for group in (layer._parameters, layer._buffers)
-            for key, value in group.items()
-        ]
-        layers.append((name, type(layer), frozen, tuple(tensors)))
-    return tuple(layers)
 
 
 class Checkpoint:
@@ -181,7 +94,7 @@ class Stack:
         self._jobs = jobs
         first = jobs[0]
         self._batch_size = first.net.batch_size
-        self._base = copy.deepcopy(first.net.module_)
+        self._base = adopt(copy.deepcopy(first.net.module_))
         self._criterion = first.net.criterion_
         self._n_outputs = first.net.n_outputs_
         for job in jobs:
@@ -192,7 +105,9 @@ class Stack:
         self._table = Table([jobs[j] for j in order])
         self._stack_tensors()
         nets = [jobs[j].net for j in order]
-        self._groups = Groups(nets, [sharing_key(jobs[j]) for j in order], self._steps, first.max_epochs, self._trainable)
+        self._groups = Groups(
+            nets, [sharing_key(jobs[j]) for j in order], self._steps, first.max_epochs, self._trainable
+        )
         if first.net.foreign_:
             self._check_rows_are_independent()
 
@@ -340,9 +255,7 @@ class Stack:
         with torch.no_grad():
             self._params = _stacked([dict(module.named_parameters()) for module in modules])
             self._buffers = _stacked([dict(module.named_buffers()) for module in modules])
-        self._trainable = {
-            name: self._params[name] for name, p in modules[0].named_parameters() if p.requires_grad
-        }
+        self._trainable = {name: self._params[name] for name, p in modules[0].named_parameters() if p.requires_grad}
         self._leaves = {}
         self._point_into_storage()
 

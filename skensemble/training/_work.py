@@ -6,14 +6,31 @@ from functools import partial
 
 import torch
 
-from ._job import Job
-from ._ledger import TrainedAlone, TrainedStack
-from ._net import Interrupted
-from ._single import forward, train_single
-from ._stack import CannotStack, Checkpoint, Stack, forward_together, stack_key, structure, why_alone
-from ._threads import in_threads, shards
+from skensemble.training._job import Job
+from skensemble.training._ledger import TrainedAlone, TrainedStack
+from skensemble.training._net import Interrupted
+from skensemble.training._single import forward, train_single
+from skensemble.training._stack import Checkpoint, Stack, forward_together
+from skensemble.training._structure import CannotStack, stack_key, structure, why_alone
+from skensemble.training._threads import in_threads, shards
 
 _TENSORS_A_PARAMETER = 5
+
+
+@dataclass
+class Limits:
+    """What a stack may have and hold.
+
+    Attributes
+    ----------
+    max_members : int
+        Networks at the most.
+    memory : float
+        Bytes at the most.
+    """
+
+    max_members: int = 256
+    memory: float = 2.0**62
 
 
 class Work:
@@ -180,7 +197,9 @@ class _Runner:
             self.fit(works[:half])
             self.fit(works[half:])
             return
-        reason = str(error) if isinstance(error, CannotStack) else f"the stack that it was in failed: {_in_short(error)}"
+        reason = (
+            str(error) if isinstance(error, CannotStack) else f"the stack that it was in failed: {_in_short(error)}"
+        )
         for work in works:
             self.fit_alone(work, reason)
 
