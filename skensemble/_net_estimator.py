@@ -98,7 +98,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             Weights of the rows, scaled to mean 1 over those that train; rows of weight 0 are left out.
         init_score : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
             What is known of the rows already: the network's output is added to it in the loss, so that the network
-            learns what is missing. Logits of the classes (of the second class alone where there are two, as log odds) or
+            learns what is missing. Logits of the classes (of two perhaps only the log odds of the second) or
             of the labels; in regression values in the units of the targets. Predictions are the network's own
             contribution only: add to them what was given here.
 
@@ -180,7 +180,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             return init_score[:, None] * self._one_score
         if init_score.shape != shape:
             raise ValueError(
-                f"init_score must have one row for each row of X and one column for each output, shape {shape}. Got shape "
+                f"init_score must have a row for each row of X and a column for each output, shape {shape}. Got shape "
                 f"{init_score.shape}."
             )
         return init_score

@@ -83,7 +83,8 @@ class BoostingClassifier(ClassifierMixin, Boosting):
       ``a = learning_rate * (log((1 - e) / e) + log(K - 1))``, its equation (c), and rows that it gets wrong are
       multiplied by ``exp(a)``, (d); probabilities are its equation (15). It is scikit-learn's AdaBoostClassifier, but
       that a perfect learner is kept with the weight of one that is wrong in half a row, and boosting goes on. A learner
-      no better than chance ends the sequence, and is kept only where it is the first.
+      no better than chance ends the sequence, and is kept only where it is the first; with `cross_fit` the weights then
+      begin anew once.
     - "gradient" adds ``learning_rate * s * f`` to the log odds: f is fitted, with the curvatures as weights, to the
       Newton step of each row, which for two classes is ``(y - p) / (p (1 - p))`` (algorithm 3 of [2]_). For more,
       a network learns the step along the row's gradient, and other regressors one step a class (algorithm 6). A line

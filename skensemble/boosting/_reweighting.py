@@ -81,23 +81,29 @@ class Samme(Reweighting):
 
     def round(self, learner, X, y, state):
         """Take one round."""
-        weight = self.current_weight(state)
-        member, labels = self.fit_member(
-            learner, X, y, [(self.classes[y], weight)], state, lambda learner, X: learner.predict(X)
-        )
-        incorrect = labels != self.classes[y]
-        error = float(np.average(incorrect, weights=weight))
-        n_classes = len(self.classes)
-        if error >= 1 - 1 / n_classes:
+        n_classes, chance = len(self.classes), 1 - 1 / len(self.classes)
+        member, labels, error = self._learn(learner, X, y, state)
+        if error >= chance and state.n_rounds and self.booster.cross_fit is not None:
+            # On rows that were left out, hard ones may gather more weight than any learner gets right; begin anew then
+            # from the weights of the start, as Bauer and Kohavi (1999) do.
+            state.weight = state.start.copy()
+            member, labels, error = self._learn(learner, X, y, state)
+        if error >= chance:
             if state.n_rounds:
                 return None
             self.keep_first(learner, error)
             return Round(member, self._votes(labels), 1.0, error, last=True)
         least = error if error > 0 else 0.5 / len(y)
         alpha = self.rate * (np.log((1 - least) / least) + np.log(n_classes - 1))
-        state.weight = weight
-        state.weight = self.new_weight(state, alpha * incorrect)
+        state.weight = self.new_weight(state, alpha * (labels != self.classes[y]))
         return Round(member, self._votes(labels), float(alpha), error)
+
+    def _learn(self, learner, X, y, state):
+        """Fit a learner; return it, its labels of the rows, and its weighted error."""
+        state.weight = weight = self.current_weight(state)
+        part = self.classes[y], weight
+        member, labels = self.fit_member(learner, X, y, [part], state, lambda learner, X: learner.predict(X))
+        return member, labels, float(np.average(labels != self.classes[y], weights=weight))
 
 
 class R2(Reweighting):

@@ -205,7 +205,7 @@ class NetMixin:
         return output
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return ``sum(weight * loss) / n_rows`` of a batch; `y_true` is targets, weights and offsets, or targets alone."""
+        """Return ``sum(weight * loss) / n_rows`` of a batch; `y_true` is targets, perhaps with weights and offsets."""
         target, weight, *offset = y_true if isinstance(y_true, (tuple, list)) else (y_true, None)
         losses = self.criterion_(y_pred + offset[0] if offset else y_pred, target)
         return losses.mean() if weight is None else (weight * losses).sum() / len(losses)
