@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/boosting.py [--repeats 5] [SET ...]
 
 Prints a table in Markdown: accuracy or R squared in 10-fold cross-validation, as mean ± standard error over the folds,
-and below it the seconds of processor time that five folds take, training and prediction together. torchensemble is left out where it is
-not installed.
+and below it the seconds of processor time that five folds take, training and prediction together. torchensemble is left
+out where it is not installed.
 """
 
 import argparse

@@ -364,11 +364,12 @@ def test_a_class_may_be_missing_from_a_subsample(learner):
 
 def test_a_learner_no_better_than_chance_is_kept_only_alone():
     X, y = load_iris(return_X_y=True)
+    wrong = DummyClassifier(strategy="constant", constant=2)
     with pytest.warns(UserWarning, match="no better than chance"):
-        alone = BoostingClassifier(DummyClassifier(), 5).fit(X, y)
+        alone = BoostingClassifier(wrong, 5).fit(X[:120], y[:120])
     assert alone.n_estimators_ == 1
     assert np.isfinite(alone.predict_proba(X)).all()
-    after = BoostingClassifier([DecisionTreeClassifier(max_depth=1), DummyClassifier()], 5).fit(X, y)
+    after = BoostingClassifier([STUMP, DummyClassifier(strategy="constant", constant=0)], 5).fit(X[:120], y[:120])
     assert after.n_estimators_ == 1
     with pytest.warns(UserWarning, match="no better than chance"):
         number = BoostingRegressor(DummyRegressor(strategy="constant", constant=-9.0), 5, random_state=0).fit(X, y)
