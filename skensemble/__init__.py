@@ -7,6 +7,8 @@ from joblib import register_parallel_backend
 __version__ = "0.1.0"
 
 _HOME = {
+    "BoostingClassifier": "boosting",
+    "BoostingRegressor": "boosting",
     "Comparison": "comparison",
     "ConvNet": "networks",
     "Dataset": "datasets",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_context
@@ -84,7 +85,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         """Weight of each row by its class, or None."""
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, init_score=None):
         """Train a network on rows and their targets.
 
         Parameters
@@ -95,6 +96,11 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             Targets.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Weights of the rows, scaled to mean 1 over those that train; rows of weight 0 are left out.
+        init_score : array-like of shape (n_samples,) or (n_samples, n_outputs) or None, default=None
+            What is known of the rows already: the network's output is added to it in the loss, so that the network
+            learns what is missing. Logits of the classes (of two perhaps only the log odds of the second) or
+            of the labels; in regression values in the units of the targets. Predictions are the network's own
+            contribution only: add to them what was given here.
 
         Returns
         -------
@@ -106,7 +112,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         ValueError
             If data, weights or a parameter are not what is wanted, or training diverges.
         """
-        return self._fit(X, y, sample_weight, go_on=self.warm_start and hasattr(self, "net_"), epochs=self.max_epochs)
+        go_on = self.warm_start and hasattr(self, "net_")
+        return self._fit(X, y, sample_weight, go_on=go_on, epochs=self.max_epochs, init_score=init_score)
 
     def _fit_once_more(self, X, y, sample_weight, classes=None):
         """Go through the rows once, from the current parameters where there are any."""
@@ -117,7 +124,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             )
         return self._fit(X, y, sample_weight, go_on=hasattr(self, "net_"), epochs=1, classes=classes)
 
-    def _fit(self, X, y, sample_weight, *, go_on, epochs, classes=None):
+    def _fit(self, X, y, sample_weight, *, go_on, epochs, classes=None, init_score=None):
         X, y = validate_data(
             self,
             X,
@@ -128,14 +135,15 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             multi_output=True,
             y_numeric=self._y_numeric,
         )
-        job = self._make_job(X, y, sample_weight, go_on, epochs, classes)
+        job = self._make_job(X, y, sample_weight, go_on, epochs, classes, init_score)
         train(job, held_bytes=X.nbytes)
         self.net_ = job.net
         self._take_history(job.net)
         return self
 
-    def _make_job(self, X, y, sample_weight, go_on, epochs, classes):
+    def _make_job(self, X, y, sample_weight, go_on, epochs, classes, init_score):
         target = self._encode(y, go_on, classes)
+        offset = None if init_score is None else self._offset(init_score, len(X))
         weight = self._weights(X, y, sample_weight)
         used = np.flatnonzero(weight)
         net = self.net_ if go_on else None
@@ -144,22 +152,38 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         for rows in (train_rows, valid_rows):
             weight[rows] /= weight[rows].mean() if len(rows) else 1
         if not go_on:
-            self._learn_target_scale(target, train_rows, weight)
+            self._learn_target_scale(target, offset, train_rows, weight)
             net = self._new_net(X, train_rows, weight, stream)
         else:
             self._renew(net)
         dtype = numpy_dtype(net.module_)
         columns = _cast(X, dtype), self._scale_target(target, dtype), weight.astype(dtype)
+        if offset is not None:
+            columns += (self._scale_offset(offset).astype(dtype),)
         table = [torch.from_numpy(np.ascontiguousarray(column)).to(net.device) for column in columns]
+        table, offset = table[:3], table[3] if offset is not None else None
         train_rows, valid_rows = (torch.from_numpy(rows).to(net.device) for rows in (train_rows, valid_rows))
         validates = len(valid_rows) > 0
         return Job(
             net=net,
-            train=Rows(*table, train_rows),
-            valid=Rows(*table, valid_rows) if validates else None,
+            train=Rows(*table, train_rows, offset),
+            valid=Rows(*table, valid_rows, offset) if validates else None,
             max_epochs=epochs,
             best=BestEpoch(self.n_iter_no_change, self.tol) if validates else None,
         )
+
+    def _offset(self, init_score, n_rows):
+        """Turn `init_score` into what is added to the network's outputs, an array of shape (n_rows, n_outputs)."""
+        init_score = check_array(init_score, dtype=np.float64, ensure_2d=False, input_name="init_score")
+        shape = (n_rows, self._n_outputs)
+        if init_score.shape == (n_rows,) and self._one_score is not None:
+            return init_score[:, None] * self._one_score
+        if init_score.shape != shape:
+            raise ValueError(
+                f"init_score must have a row for each row of X and a column for each output, shape {shape}. Got shape "
+                f"{init_score.shape}."
+            )
+        return init_score
 
     def _weights(self, X, y, sample_weight):
         weight = np.ones(len(X))
@@ -242,8 +266,11 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
     def _stratifies(self, y):
         return False
 
-    def _learn_target_scale(self, target, rows, weight):
-        """Take the scale of the targets from the rows that train."""
+    def _learn_target_scale(self, target, offset, rows, weight):
+        """Take the scale of the targets, or of what an offset leaves of them, from the rows that train."""
+
+    def _scale_offset(self, offset):
+        return offset
 
     @abstractmethod
     def _scale_target(self, target, dtype):

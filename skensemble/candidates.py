@@ -2,20 +2,23 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, BaggingClassifier, BaggingRegressor
+from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils import check_random_state
 
 from skensemble._spec import unknown_name
+from skensemble.boosting import BoostingClassifier, BoostingRegressor
 from skensemble.estimators import NetClassifier, NetRegressor
 
 _ENSEMBLES = {
     "single": {},
     "bagging": {"classification": BaggingClassifier, "regression": BaggingRegressor},
-    "boosting": {"classification": AdaBoostClassifier, "regression": AdaBoostRegressor},
+    "boosting": {"classification": BoostingClassifier, "regression": BoostingRegressor},
 }
+BOOSTING_METHODS = ("adaboost", "gradient", "stagewise")
+_SHRINKAGE = 0.3  # for the ten rounds or so of a comparison; with hundreds less would do
 _FEW_WHOLE_NUMBERS = 20
 
 
@@ -28,6 +31,7 @@ def default_estimators(
     optimizers=("adam",),
     n_estimators=10,
     max_epochs=50,
+    boosting_method="gradient",
     random_state=None,
 ):
     """Build one network, a bag of it and boosting of it, for each optimizer.
@@ -39,7 +43,7 @@ def default_estimators(
     task : {"classification", "regression"}
         What is to be predicted.
     methods : sequence of {"single", "bagging", "boosting"}
-        How networks are combined; boosting is scikit-learn's AdaBoost.
+        How networks are combined.
     network : str or spec, default="mlp"
         The network, as :class:`~skensemble.NetClassifier` takes it.
     optimizers : sequence of str, default=("adam",)
@@ -48,6 +52,9 @@ def default_estimators(
         Members of a bag, and at most this many rounds of boosting.
     max_epochs : int, default=50
         Epochs that each network is trained.
+    boosting_method : {"gradient", "stagewise", "adaboost"}, default="gradient"
+        How :class:`~skensemble.BoostingClassifier` or :class:`~skensemble.BoostingRegressor` boosts; "adaboost" is
+        "samme" or "r2" there, and the others are shrunk by 0.3.
     random_state : int, RandomState instance or None, default=None
         Seeds the estimators; all of them get the same seed.
 
@@ -62,6 +69,8 @@ def default_estimators(
     >>> list(default_estimators([[0.0], [1.0]], task="regression", methods=["bagging"], optimizers=["adam", "sgd"]))
     ['bagging/adam', 'bagging/sgd']
     """
+    if boosting_method not in BOOSTING_METHODS:
+        raise unknown_name("boosting method", boosting_method, BOOSTING_METHODS)
     net_class = NetClassifier if task == "classification" else NetRegressor
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     steps = preprocessing(X, random_state=seed)
@@ -70,11 +79,19 @@ def default_estimators(
         if method not in _ENSEMBLES:
             raise unknown_name("method", method, _ENSEMBLES)
         for optimizer in optimizers:
-            model = net_class(network, optimizer=optimizer, max_epochs=max_epochs, random_state=seed)
+            learner_class = NetRegressor if (method, boosting_method) == ("boosting", "gradient") else net_class
+            model = learner_class(network, optimizer=optimizer, max_epochs=max_epochs, random_state=seed)
+            settings = _boosting_settings(boosting_method, task) if method == "boosting" else {}
             if task in _ENSEMBLES[method]:
-                model = _ENSEMBLES[method][task](model, n_estimators=n_estimators, random_state=seed)
+                model = _ENSEMBLES[method][task](model, n_estimators=n_estimators, random_state=seed, **settings)
             estimators[f"{method}/{optimizer}"] = make_pipeline(*map(clone, steps), model) if steps else model
     return estimators
+
+
+def _boosting_settings(boosting_method, task):
+    if boosting_method == "adaboost":
+        return {"method": "samme" if task == "classification" else "r2"}
+    return {"method": boosting_method, "learning_rate": _SHRINKAGE}
 
 
 def preprocessing(X, *, random_state=None):

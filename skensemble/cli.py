@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 _CLICK_ERROR = typer.BadParameter.__mro__[2]  # ClickException, wherever this release of typer keeps it
 _METHODS = ("single", "bagging", "boosting")
+_BOOSTING_METHODS = ("gradient", "stagewise", "adaboost")
 _PIPE_WIDTH = 500  # nothing wraps where no one looks
 
 
@@ -100,6 +101,9 @@ def compare(
     optimizer: Annotated[str, typer.Option(help="Optimizers, separated by commas.")] = "adam",
     n_estimators: Annotated[int, typer.Option(min=1, help="Networks in a bag, and rounds of boosting.")] = 10,
     max_epochs: Annotated[int, typer.Option(min=1, help="Epochs that each network is trained.")] = 50,
+    boosting_method: Annotated[
+        str, typer.Option(help=f"How boosting learns from mistakes: {', '.join(_BOOSTING_METHODS)}.")
+    ] = "gradient",
     cv: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
     scoring: Annotated[
         str | None, typer.Option(help="scikit-learn's name of a metric.", show_default="accuracy or r2")
@@ -119,9 +123,10 @@ def compare(
         from skensemble.candidates import default_estimators
         from skensemble.comparison import compare as run
 
-        _check_names(methods, network, optimizers, scoring)
+        _check_names(methods, boosting_method, network, optimizers, scoring)
         X, y, task = _load(data, target, task and task.value)
         choices = {"methods": methods, "network": network, "optimizers": optimizers, "n_estimators": n_estimators}
+        choices["boosting_method"] = boosting_method
         candidates = default_estimators(X, task=task, **choices, max_epochs=max_epochs, random_state=seed)
         with _progress() as progress:
             options = {"cv": cv, "scoring": scoring, "test_size": test_size, "random_state": seed}
@@ -177,7 +182,7 @@ def _names(option, text):
     return names
 
 
-def _check_names(methods, network, optimizers, scoring):
+def _check_names(methods, boosting_method, network, optimizers, scoring):
     from sklearn.metrics import get_scorer_names
 
     from skensemble._spec import unknown_name
@@ -187,6 +192,8 @@ def _check_names(methods, network, optimizers, scoring):
     for name in methods:
         if name not in _METHODS:
             raise unknown_name("method", name, _METHODS)
+    if boosting_method not in _BOOSTING_METHODS:
+        raise unknown_name("boosting method", boosting_method, _BOOSTING_METHODS)
     as_network(network)
     for name in optimizers:
         Optimizer(name).check()

@@ -242,6 +242,11 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         return not self._multilabel
 
     @property
+    def _one_score(self):
+        # Log odds of the second of two classes, as a pair of logits; a softmax knows their difference only.
+        return None if self._multilabel or self._n_outputs != 2 else np.array([-0.5, 0.5])
+
+    @property
     def _default_loss(self):
         return "binary_cross_entropy" if self._multilabel else "cross_entropy"
 
@@ -415,8 +420,16 @@ class NetRegressor(RegressorMixin, NetEstimator):
         self._n_outputs, self._one_target = n_outputs, y.ndim == 1
         return y.reshape(len(y), n_outputs).astype(np.float64)
 
-    def _learn_target_scale(self, target, rows, weight):
+    def _learn_target_scale(self, target, offset, rows, weight):
+        target = target if offset is None else target - offset
         self.target_mean_, self.target_scale_ = mean_and_scale(target, rows, weight)
+
+    @property
+    def _one_score(self):
+        return np.ones(1) if self._n_outputs == 1 else None
+
+    def _scale_offset(self, offset):
+        return offset / self.target_scale_
 
     def _scale_target(self, target, dtype):
         return ((target - self.target_mean_) / self.target_scale_).astype(dtype)

@@ -20,7 +20,7 @@ FLOORS = {
     "report": 6,
     "comparison": 5,
     "boosting": 4,
-    "candidates": 4,
+    "candidates": 4.5,  # builds estimators of floor 4 for floor 5
     "selection": 4,
     "_net_estimator": 3,
     "estimators": 3,

@@ -279,3 +279,17 @@ def test_a_closed_pipe_is_no_traceback():
     os.close(write)
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("method", ["gradient", "stagewise", "adaboost"])
+def test_boosting_methods(capsys, method):
+    code, out, _ = run(capsys, "compare", "wine", *QUICK, "--methods", "boosting", "--boosting-method", method)
+    assert code == 0
+    assert "boosting with adam" in out
+
+
+def test_an_unknown_boosting_method_is_one_line(capsys):
+    code, _, err = run(capsys, "compare", "wine", "--boosting-method", "gradiant")
+    assert code == 2
+    assert "gradient" in err
+    assert err.count("\n") == 1

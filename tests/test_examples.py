@@ -33,7 +33,15 @@ def bagging_against_boosting(found):
     assert not set(comparison.test_rows_) & set(comparison.train_rows_)
 
 
-CLAIMS = {check.__name__: check for check in (first_fit, optimizer_search, bagging_against_boosting)}
+def boosting_noise(found):
+    errors = {name: values.mean() for name, values in found["errors"].items()}
+    assert errors["AdaBoost"] > errors["bag"] + 0.05
+    for repaired in ("early stopping", "shrinkage", "noise guard"):
+        assert errors[repaired] < (errors["AdaBoost"] + errors["bag"]) / 2
+    assert len({tuple(values) for values in found["errors"].values()}) == 5
+
+
+CLAIMS = {check.__name__: check for check in (first_fit, optimizer_search, bagging_against_boosting, boosting_noise)}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from skensemble.training._backend import FusionBackend, active_fusion, fused
 from skensemble.training._job import Job, ModuleBuilder, RowLosses, Rows, numpy_dtype
+from skensemble.training._joint import Summand, tune_together
 from skensemble.training._net import BestEpoch, ClassifierNet, RegressorNet
 from skensemble.training._plain import fit_together
 from skensemble.training._single import forward, train_single
@@ -16,11 +17,13 @@ __all__ = [
     "RegressorNet",
     "RowLosses",
     "Rows",
+    "Summand",
     "fit_together",
     "fused",
     "numpy_dtype",
     "predict",
     "train",
+    "tune_together",
 ]
 
 

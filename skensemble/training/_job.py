@@ -25,21 +25,23 @@ class Rows(torch.utils.data.Dataset):
         Sample weights, of mean 1 over the rows that train.
     index : Tensor of shape (n_rows,), dtype int64
         Which rows of the table these are.
+    offset : Tensor of shape (n_table_rows, n_outputs) or None, default=None
+        What is added to the network's outputs before the loss; None is nothing.
     """
 
-    def __init__(self, X, y, weight, index):
-        self.table = X, y, weight
+    def __init__(self, X, y, weight, index, offset=None):
+        self.table = (X, y, weight) if offset is None else (X, y, weight, offset)
         self.index = index
 
     def __len__(self):
         return len(self.index)
 
     def __getitem__(self, i):
-        X, y, weight = self.batch(self.index[i])
-        return X, (y, weight)
+        X, *of_loss = self.batch(self.index[i])
+        return X, tuple(of_loss)
 
     def batch(self, index):
-        """Return X, y and weight of the rows of the table that `index` names."""
+        """Return X, y, weight and perhaps offset of the rows of the table that `index` names."""
         return tuple(column[index] for column in self.table)
 
     @property

@@ -56,8 +56,8 @@ class Batches:
             yield from self._foreign()
             return
         for index in self.indices():
-            X, y, weight = self.dataset.batch(index)
-            yield X, (y, weight)
+            X, *of_loss = self.dataset.batch(index)
+            yield X, tuple(of_loss)
 
     def _foreign(self):
         if isinstance(getattr(self.dataset, "X", None), (np.ndarray, torch.Tensor)):
@@ -214,9 +214,9 @@ class NetMixin:
         return output
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return ``sum(weight * loss) / n_rows`` of a batch; `y_true` is targets and weights, or targets alone."""
-        target, weight = y_true if isinstance(y_true, (tuple, list)) else (y_true, None)
-        losses = self.criterion_(y_pred, target)
+        """Return ``sum(weight * loss) / n_rows`` of a batch; `y_true` is targets, perhaps with weights and offsets."""
+        target, weight, *offset = y_true if isinstance(y_true, (tuple, list)) else (y_true, None)
+        losses = self.criterion_(y_pred + offset[0] if offset else y_pred, target)
         return losses.mean() if weight is None else (weight * losses).sum() / len(losses)
 
     def train_step_single(self, batch, **fit_params):

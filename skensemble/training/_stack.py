@@ -198,13 +198,13 @@ class Stack:
             real = None
             if min(counts) < longest:
                 real = torch.arange(longest) < torch.tensor(counts)[:, None]
-            X, y, weight = self._table.batch(rows[:n, begin : begin + longest])
+            X, y, weight, *offset = self._table.batch(rows[:n, begin : begin + longest])
             if real is not None:
                 weight = weight * real.to(weight)
             with drawing(Draw(streams[:n], real)):
                 params = self._forward_leaves(n)
                 output = self._forward(params, n, X)
-            losses = (weight * self._row_losses(output, y)).sum(1)
+            losses = (weight * self._row_losses(output, y, *offset)).sum(1)
             counts = torch.tensor(counts, dtype=losses.dtype, device=losses.device)
             gradients = torch.autograd.grad((losses / counts).sum(), list(params.values()), allow_unused=True)
             self._groups.step(gradients, n)
@@ -224,7 +224,9 @@ class Stack:
         check_output(output[0], X.shape[1], self._n_outputs)
         return output
 
-    def _row_losses(self, output, y):
+    def _row_losses(self, output, y, offset=None):
+        if offset is not None:
+            output = output + offset
         if self._criterion.by_row:
             losses = self._criterion(output.flatten(0, 1), y.flatten(0, 1))
             return losses.reshape(output.shape[:2])
@@ -240,10 +242,10 @@ class Stack:
         chunk = max(1, EVALUATION_ROWS // n)
         with torch.no_grad():
             for begin in range(0, rows.shape[1], chunk):
-                X, y, weight = self._table.batch(rows[:, begin : begin + chunk])
+                X, y, weight, *offset = self._table.batch(rows[:, begin : begin + chunk])
                 real = torch.arange(begin, begin + X.shape[1]) < torch.tensor(sizes)[:, None]
                 output = self._forward(dict(self._params), n, X)
-                sums += (weight * real.to(weight) * self._row_losses(output, y)).sum(1).cpu()
+                sums += (weight * real.to(weight) * self._row_losses(output, y, *offset)).sum(1).cpu()
         return (sums / torch.tensor(sizes)).tolist()
 
     def _n_steps(self, job):

@@ -54,7 +54,7 @@ def stack_key(job):
         If the structure cannot be compared.
     """
     net = job.net
-    X, y, _ = job.train.table
+    X, y, _, *offset = job.train.table
     return (
         structure(net.module_),
         structure(net.criterion_),
@@ -64,6 +64,7 @@ def stack_key(job):
         job.valid is None,
         net.foreign_,
         isinstance(net.lr_schedule_, str) or net.lr_schedule_ is None,
+        len(offset),
     )
 
 

@@ -63,7 +63,7 @@ class Table:
         return rows.gather(1, order.to(rows.device)), sizes
 
     def batch(self, rows):
-        """Return X, y and weight for rows of shape (n_members, n_rows); members are counted from the first."""
+        """Return X, y, weight and perhaps offset for rows of shape (n_members, n_rows) of the first members."""
         return tuple(column.gather(rows) for column in self._columns)
 
     def keep(self, members):

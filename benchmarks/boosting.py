@@ -1,0 +1,177 @@
+"""Boosting on real data, at an equal number of networks: ours, scikit-learn's, torchensemble's, and trees.
+
+    OMP_NUM_THREADS=1 python benchmarks/boosting.py [--repeats 5] [SET ...]
+
+Prints a table in Markdown: accuracy or R squared in 10-fold cross-validation, as mean ± standard error over the folds,
+and below it the seconds of processor time that five folds take, training and prediction together. torchensemble is left
+out where it is not installed.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    AdaBoostRegressor,
+    BaggingClassifier,
+    BaggingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold, cross_validate
+from sklearn.preprocessing import LabelEncoder, StandardScaler
+
+import skensemble as ske
+
+try:
+    import torchensemble
+except ImportError:
+    torchensemble = None
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+N_NETWORKS, HIDDEN, EPOCHS, LR, BATCH = 10, 32, 30, 0.01, 128
+SETS = ("digits", "segment", "letter", "breast_cancer", "concrete", "energy")
+REGRESSION = ("concrete", "energy", "kin8nm", "abalone", "bike_sharing_hour")
+ROWS = {"letter": 3000, "kin8nm": 2000, "abalone": 2000}
+SMALL = 1100  # sets of fewer rows are repeated
+
+
+class TorchEnsemble(BaseEstimator):
+    """torchensemble's gradient boosting of the same network, with its own default shrinkage."""
+
+    def __init__(self, random_state=0):
+        self.random_state = random_state
+
+    def fit(self, X, y):  # noqa: D102
+        torch.manual_seed(self.random_state)
+        classify = isinstance(self, ClassifierMixin)
+        self.x_scaler_ = StandardScaler().fit(X)
+        if classify:
+            self.classes_, y = np.unique(y, return_inverse=True)
+            y, n_outputs = torch.from_numpy(y), len(self.classes_)
+        else:
+            self.y_scaler_ = StandardScaler().fit(y[:, None])
+            y, n_outputs = torch.from_numpy(self.y_scaler_.transform(y[:, None]).astype(np.float32)), 1
+        X = torch.from_numpy(self.x_scaler_.transform(X).astype(np.float32))
+        loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, y), BATCH, shuffle=True)
+        kind = torchensemble.GradientBoostingClassifier if classify else torchensemble.GradientBoostingRegressor
+        sizes = {"n_inputs": X.shape[1], "n_outputs": n_outputs}
+        self.model_ = kind(_Network, N_NETWORKS, estimator_args=sizes, cuda=False)
+        self.model_.set_criterion(torch.nn.CrossEntropyLoss() if classify else torch.nn.MSELoss())
+        self.model_.set_optimizer("Adam", lr=LR)
+        self.model_.fit(loader, epochs=EPOCHS, save_model=False, log_interval=10**9)
+        return self
+
+    def predict(self, X):  # noqa: D102
+        output = self.model_.predict(torch.from_numpy(self.x_scaler_.transform(X).astype(np.float32))).numpy()
+        if isinstance(self, ClassifierMixin):
+            return self.classes_[output.argmax(axis=1)]
+        return self.y_scaler_.inverse_transform(output)[:, 0]
+
+
+class TorchEnsembleClassifier(ClassifierMixin, TorchEnsemble):
+    """The same for classes."""
+
+
+class TorchEnsembleRegressor(RegressorMixin, TorchEnsemble):
+    """The same for numbers."""
+
+
+class _Network(torch.nn.Sequential):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(torch.nn.Linear(n_inputs, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, n_outputs))
+
+
+def load(name):
+    if name in ("digits", "breast_cancer"):
+        X, y = (load_digits if name == "digits" else load_breast_cancer)(return_X_y=True)
+    else:
+        import pandas
+
+        frame = pandas.read_parquet(DATA / f"{name}.parquet")
+        y = frame.pop("target").to_numpy()
+        X = frame.select_dtypes("number").to_numpy(dtype=np.float64)
+        y = y.astype(np.float64) if name in REGRESSION else LabelEncoder().fit_transform(y)
+    if len(X) > ROWS.get(name, len(X)):
+        chosen = np.random.default_rng(0).choice(len(X), ROWS[name], replace=False)
+        X, y = X[chosen], y[chosen]
+    return X, y
+
+
+def methods(classify):
+    """Name, estimator, and whether its folds are trained at once."""
+    settings = {"optimizer": "adam", "lr": LR, "max_epochs": EPOCHS, "batch_size": BATCH}
+    regressor = ske.NetRegressor(ske.MLP(hidden_sizes=(HIDDEN,)), **settings)
+    net = ske.NetClassifier(ske.MLP(hidden_sizes=(HIDDEN,)), **settings) if classify else regressor
+    boosting = ske.BoostingClassifier if classify else ske.BoostingRegressor
+    first = "samme" if classify else "r2"
+    bag = BaggingClassifier if classify else BaggingRegressor
+    ada = AdaBoostClassifier if classify else AdaBoostRegressor
+    trees = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
+    common = {"n_estimators": N_NETWORKS, "random_state": 0}
+    slow = {"method": "stagewise", "learning_rate": 0.3}
+    yield "single network", clone(net).set_params(random_state=0), True
+    yield "bagging", bag(net, **common), True
+    yield first, boosting(net, method=first, **common), True
+    yield f"{first}, cross_fit=5 (50 networks)", boosting(net, method=first, cross_fit=5, **common), True
+    yield "gradient", boosting(regressor, method="gradient", learning_rate=0.3, **common), True
+    yield "stagewise", boosting(net, **slow, **common), True
+    yield "stagewise, cross_fit=5 (50 networks)", boosting(net, **slow, cross_fit=5, **common), True
+    yield "stagewise, corrective_epochs=2", boosting(net, **slow, corrective_epochs=2, **common), True
+    yield "scikit-learn AdaBoost", ada(net, **common), False
+    if torchensemble is not None:
+        yield "torchensemble", TorchEnsembleClassifier() if classify else TorchEnsembleRegressor(), False
+    yield "HistGradientBoosting (trees)", trees(random_state=0), False
+
+
+def measure(estimator, X, y, classify, together, n_repeats):
+    """Scores of all folds, and the processor seconds that the first five of them take."""
+    splitter = RepeatedStratifiedKFold if classify else RepeatedKFold
+    folds = list(splitter(n_splits=10, n_repeats=n_repeats if len(X) < SMALL else 1, random_state=0).split(X, y))
+    begin = time.process_time()
+    with ske.fused() if together else nullcontext():
+        scores = cross_validate(estimator, X, y, cv=folds[:5], error_score="raise")["test_score"]
+    seconds = time.process_time() - begin
+    # Fused fits score as those one by one do, so that the other folds of AdaBoost are fused too.
+    with ske.fused() if not isinstance(estimator, TorchEnsemble) else nullcontext():
+        rest = cross_validate(estimator, X, y, cv=folds[5:], error_score="raise")["test_score"]
+    return np.append(scores, rest), seconds
+
+
+def main(sets, n_repeats):
+    warnings.simplefilter("ignore")
+    begin, scores, seconds = time.perf_counter(), {}, {}
+    for name in sets:
+        X, y = load(name)
+        classify = name not in REGRESSION
+        for method, estimator, together in methods(classify):
+            label = (
+                "samme / r2" + method.removeprefix("samme").removeprefix("r2") if method[:2] in ("sa", "r2") else method
+            )
+            found, took = measure(estimator, X, y, classify, together, n_repeats)
+            scores.setdefault(label, {})[name] = f"{found.mean():.4f} ± {found.std(ddof=1) / len(found) ** 0.5:.4f}"
+            seconds.setdefault(label, {})[name] = f"{took:.2f}"
+            print(f"{name}, {method}: {scores[label][name]}, {took:.2f} s", file=sys.stderr, flush=True)
+    for title, table in (("score", scores), ("processor seconds for 5 folds", seconds)):
+        print(f"| {title} | " + " | ".join(sets) + " |")
+        print("|---|" + "---:|" * len(sets))
+        for label, row in table.items():
+            print(f"| {label} | " + " | ".join(row[name] for name in sets) + " |")
+        print()
+    print(f"{time.perf_counter() - begin:.0f} s in all, {torch.get_num_threads()} threads.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("sets", nargs="*")
+    parser.add_argument("--repeats", type=int, default=5, help="of the 10 folds, on sets of fewer than 1100 rows")
+    given = parser.parse_args()
+    main(given.sets or SETS, given.repeats)

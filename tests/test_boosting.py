@@ -1,0 +1,494 @@
+"""Boosting: scikit-learn's own as oracles, identities, and what must not crash."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+from scipy.special import log_softmax, softmax
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    AdaBoostRegressor,
+    BaggingClassifier,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+)
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from skensemble import MLP, BoostingClassifier, BoostingRegressor, NetClassifier, NetRegressor, fused
+from skensemble.boosting._losses import REGRESSION_LOSSES, LogLoss, pinball, weighted_quantile
+from skensemble.boosting._reweighting import capped
+
+SMALL = {"network": MLP(hidden_sizes=(8,)), "lr": 0.05, "max_epochs": 6}
+STUMP = DecisionTreeClassifier(max_depth=1)
+METHODS = [
+    BoostingClassifier(NetClassifier(**SMALL), 3, random_state=0),
+    BoostingClassifier(NetRegressor(**SMALL), 3, method="gradient", random_state=0),
+    BoostingClassifier(NetClassifier(**SMALL), 3, method="stagewise", random_state=0),
+    BoostingRegressor(NetRegressor(**SMALL), 3, random_state=0),
+    BoostingRegressor(NetRegressor(**SMALL), 3, method="gradient", random_state=0),
+    BoostingRegressor(NetRegressor(**SMALL), 3, method="stagewise", random_state=0),
+]
+
+
+def data_of(booster):
+    X, y = load_iris(return_X_y=True) if isinstance(booster, BoostingClassifier) else load_diabetes(return_X_y=True)
+    return X[::2], y[::2]
+
+
+def name_of(booster):
+    return f"{type(booster).__name__[8:]}-{booster.method}"
+
+
+def raw_of(booster, X):
+    return booster.decision_function(X) if hasattr(booster, "decision_function") else booster.predict(X)
+
+
+every_method = pytest.mark.parametrize("booster", METHODS, ids=name_of)
+
+# Oracles
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine])
+@pytest.mark.parametrize("learning_rate", [1.0, 0.3])
+def test_samme_is_adaboost(load, learning_rate):
+    X, y = load(return_X_y=True)
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    tree = DecisionTreeClassifier(max_depth=2, max_features=3)
+    oracle = AdaBoostClassifier(tree, n_estimators=9, learning_rate=learning_rate, random_state=3).fit(X, y, weight)
+    ours = BoostingClassifier(tree, 9, learning_rate=learning_rate, random_state=3).fit(X, y, weight)
+    assert ours.n_estimators_ == 9
+    for name in ("estimator_weights_", "estimator_errors_"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(oracle, name), rtol=0, atol=1e-12)
+    for name in ("decision_function", "predict_proba"):
+        np.testing.assert_allclose(getattr(ours, name)(X), getattr(oracle, name)(X), rtol=0, atol=1e-12)
+        pairs = zip(getattr(ours, f"staged_{name}")(X), getattr(oracle, f"staged_{name}")(X), strict=True)
+        for mine, theirs in pairs:
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-12)
+    assert list(ours.staged_score(X, y)) == list(oracle.staged_score(X, y))
+    assert len(set(map(bytes, ours.member_predictions(X)))) == 9
+
+
+@pytest.mark.parametrize("learning_rate", [1.0, 0.3])
+def test_r2_is_adaboost(learning_rate):
+    X, y = load_diabetes(return_X_y=True)
+    tree = DecisionTreeRegressor(max_depth=3, max_features=3)
+    oracle = AdaBoostRegressor(tree, n_estimators=9, learning_rate=learning_rate, random_state=3).fit(X, y)
+    ours = BoostingRegressor(tree, 9, learning_rate=learning_rate, random_state=3).fit(X, y)
+    n = ours.n_estimators_
+    assert n == len(oracle.estimators_) > 3
+    np.testing.assert_allclose(ours.estimator_weights_, oracle.estimator_weights_[:n], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours.estimator_errors_, oracle.estimator_errors_[:n], rtol=0, atol=1e-12)
+    for mine, theirs in zip(ours.staged_predict(X), oracle.staged_predict(X), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+
+
+def test_gradient_of_squared_error_is_gradient_boosting_stage_by_stage():
+    X, y = load_diabetes(return_X_y=True)
+    weight = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
+    oracle = GradientBoostingRegressor(n_estimators=10, max_depth=3, random_state=0).fit(X, y, weight)
+    tree = DecisionTreeRegressor(max_depth=3)
+    ours = BoostingRegressor(tree, 10, method="gradient", random_state=0).fit(X, y, weight)
+    for mine, theirs in zip(ours.staged_predict(X), oracle.staged_predict(X), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_iris])
+def test_gradient_reaches_the_log_loss_of_gradient_boosting(load):
+    X, y = load(return_X_y=True)
+    cv = StratifiedKFold(5, shuffle=True, random_state=0)
+    scores = [
+        -cross_val_score(model, X, y, cv=cv, scoring="neg_log_loss")
+        for model in (
+            BoostingClassifier(DecisionTreeRegressor(max_depth=3), 30, method="gradient", random_state=0),
+            GradientBoostingClassifier(n_estimators=30, random_state=0),
+        )
+    ]
+    difference = scores[0] - scores[1]
+    assert difference.mean() < 2 * difference.std(ddof=1) / 5**0.5
+    assert scores[0].mean() < 0.25
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_log_loss_has_the_gradient_and_the_newton_step_of_its_formula(n_classes, rng):
+    loss = LogLoss(n_classes)
+    scores, y = rng.normal(size=(6, loss.n_scores)), rng.integers(n_classes, size=6)
+    full = scores if n_classes > 2 else np.hstack([np.zeros((6, 1)), scores])
+    np.testing.assert_allclose(loss.losses(y, scores), -log_softmax(full, axis=1)[np.arange(6), y])
+    target, curvature = loss.newton(y, scores)
+    for i in range(6):
+        numeric = approx_fprime(scores[i], lambda row, i=i: loss.losses(y[i : i + 1], row[None])[0])
+        np.testing.assert_allclose(loss.gradient(y, scores)[i], -numeric, atol=1e-6)
+        p, g = softmax(full[i]), loss.gradient(y, scores)[i]
+        hessian = (np.diag(p) - np.outer(p, p))[-loss.n_scores :, -loss.n_scores :]
+        assert curvature[i] == pytest.approx(g @ hessian @ g / (g @ g))
+        np.testing.assert_allclose(target[i] * curvature[i], g)
+
+
+@pytest.mark.parametrize("name", list(REGRESSION_LOSSES))
+def test_regression_losses_line_search_beats_a_grid(name, rng):
+    loss = REGRESSION_LOSSES[name](0.8)
+    y, scores, direction, weight = (
+        rng.normal(size=50),
+        rng.normal(size=(50, 1)),
+        rng.normal(size=(50, 1)),
+        rng.random(50),
+    )
+    direction += y[:, None]
+    loss.prepare(y, scores, weight)
+
+    def total(step):
+        return weight @ loss.losses(y, scores + step * direction)
+
+    numeric = (loss.losses(y, scores + 1e-7) - loss.losses(y, scores - 1e-7)) / 2e-7
+    np.testing.assert_allclose(loss.gradient(y, scores)[:, 0], -numeric, atol=1e-5)
+    found = loss.step(y, scores, direction, weight)
+    assert 0 < found < 2
+    assert total(found) <= min(total(step) for step in np.linspace(0, 2, 2001)) + 1e-9
+    start = loss.start(y, weight)
+    at = [weight @ loss.losses(y, np.full((50, 1), value)) for value in [start[0], *np.linspace(-2, 2, 401)]]
+    assert name == "huber" or at[0] <= min(at) + 1e-9
+
+
+def test_weighted_quantile_is_that_of_repeated_rows(rng):
+    values, counts = rng.normal(size=30), rng.integers(0, 4, 30)
+    assert weighted_quantile(values, counts.astype(float), 0.5) == pytest.approx(np.median(np.repeat(values, counts)))
+
+
+def test_pinball_is_least_at_the_quantile(rng):
+    import torch
+
+    values = torch.from_numpy(rng.normal(size=999))
+    at = [float(pinball(0.8)(torch.tensor(q), values).mean()) for q in np.quantile(values, [0.7, 0.8, 0.9])]
+    assert at[1] == min(at)
+
+
+def test_capped_weights_add_up_and_keep_the_order():
+    weight, start = np.array([0.9, 0.06, 0.04]), np.full(3, 1 / 3)
+    np.testing.assert_allclose(capped(weight, 1.5 * start), [0.5, 0.3, 0.2])
+    np.testing.assert_allclose(capped(weight, start), start)
+    np.testing.assert_allclose(capped(weight, 3 * start), weight)
+
+
+# init_score
+
+
+def test_init_score_of_a_regressor_is_the_same_as_learning_the_residuals():
+    X, y = load_diabetes(return_X_y=True)
+    known = np.random.default_rng(0).normal(0, 50, len(y))
+    net = NetRegressor(MLP(hidden_sizes=(8,), dtype="float64"), max_epochs=3, random_state=0)
+    ours = clone(net).fit(X, y, init_score=known).predict(X)
+    np.testing.assert_allclose(ours, clone(net).fit(X, y - known).predict(X), rtol=1e-9)
+    assert np.abs(ours - clone(net).fit(X, y).predict(X)).max() > 1
+
+
+def test_init_score_of_a_classifier_is_in_the_loss_and_not_in_the_predictions():
+    X, y = load_iris(return_X_y=True)
+    sure = 12.0 * np.eye(3)[y]
+    net = NetClassifier(MLP(hidden_sizes=(8,)), optimizer="sgd", max_epochs=3, random_state=0)
+    told = clone(net).fit(X, y, init_score=sure)
+    assert told.loss_curve_[0] < 1e-3 < clone(net).fit(X, y).loss_curve_[0]
+    # nothing was left to be learned, so that its own contribution stays that of the initial weights
+    still = clone(net).set_params(lr=1e-12).fit(X, y)
+    np.testing.assert_allclose(told.predict_proba(X), still.predict_proba(X), atol=1e-3)
+
+
+def test_init_score_of_two_classes_may_be_log_odds():
+    X, y = load_breast_cancer(return_X_y=True)
+    odds = np.random.default_rng(0).normal(size=len(y))
+    net = NetClassifier(MLP(hidden_sizes=(8,)), max_epochs=2, random_state=0)
+    one = clone(net).fit(X, y, init_score=odds).predict_proba(X)
+    two = clone(net).fit(X, y, init_score=np.stack([0 * odds, odds], axis=1)).predict_proba(X)
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_init_score_in_a_stack_is_as_one_by_one(validates):
+    X, y = load_iris(return_X_y=True)
+    known = np.random.default_rng(0).normal(size=(150, 3))
+    net = NetClassifier(MLP(hidden_sizes=(8,)), max_epochs=3, early_stopping=validates, random_state=0)
+    bag = BoostingClassifier(net, 1, method="stagewise", cross_fit=3, random_state=0)
+    with fused() as fusion:
+        together = clone(bag).fit(X, y).decision_function(X)
+    assert [stack.n_members for stack in fusion.stacks] == [3]
+    np.testing.assert_allclose(together, clone(bag).fit(X, y).decision_function(X), atol=1e-5)
+    with pytest.raises(ValueError, match=r"init_score must have .*\(150, 3\)\. Got shape \(150, 2\)"):
+        net.fit(X, y, init_score=known[:, :2])
+
+
+# What holds for every method
+
+
+@every_method
+def test_fixed_by_the_seed_and_by_a_pickle(booster):
+    X, y = data_of(booster)
+    first = clone(booster).fit(X, y)
+    state = np.random.get_state()[1].copy()
+    again = clone(booster).fit(X, y)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    np.testing.assert_array_equal(raw_of(first, X), raw_of(again, X))
+    np.testing.assert_array_equal(raw_of(first, X), raw_of(pickle.loads(pickle.dumps(first)), X))
+    other = clone(booster).set_params(random_state=1).fit(X, y)
+    assert np.abs(raw_of(first, X) - raw_of(other, X)).max() > 1e-4
+    outputs = first.member_predictions(X)
+    assert outputs.shape[:2] == (first.n_estimators_, len(X))
+    assert len(set(map(bytes, outputs))) == first.n_estimators_ == 3
+
+
+@every_method
+@pytest.mark.parametrize("stops", [False, True])
+def test_warm_start_adds_rounds_and_repeats_none(booster, stops):
+    X, y = data_of(booster)
+    booster = clone(booster).set_params(subsample=0.9, early_stopping=stops, n_iter_no_change=9)
+    whole = clone(booster).set_params(n_estimators=4).fit(X, y)
+    parts = clone(booster).set_params(n_estimators=2, warm_start=True).fit(X, y)
+    before = list(parts.estimators_)
+    parts.set_params(n_estimators=4).fit(X, y)
+    assert parts.estimators_[: len(before)] == before
+    np.testing.assert_array_equal(parts.estimator_weights_, whole.estimator_weights_)
+    np.testing.assert_array_equal(raw_of(parts, X), raw_of(whole, X))
+    assert parts.train_score_ == whole.train_score_
+    if not stops:
+        with pytest.raises(ValueError, match="n_estimators must be at least the 4"):
+            parts.set_params(n_estimators=1).fit(X, y)
+    with pytest.raises(ValueError, match="goes on with the same rows"):
+        parts.set_params(n_estimators=5).fit(X[1:], y[1:])
+
+
+@every_method
+def test_stages_end_in_the_prediction(booster):
+    X, y = data_of(booster)
+    booster = clone(booster).fit(X, y)
+    stages = list(booster.staged_predict(X))
+    assert len(stages) == booster.n_estimators_
+    np.testing.assert_array_equal(stages[-1], booster.predict(X))
+    assert list(booster.staged_score(X, y))[-1] == booster.score(X, y)
+    assert len(booster.train_score_) == 3
+    if hasattr(booster, "predict_proba"):
+        proba = booster.predict_proba(X)
+        np.testing.assert_allclose(proba.sum(axis=1), 1)
+        np.testing.assert_array_equal(list(booster.staged_predict_proba(X))[-1], proba)
+        np.testing.assert_array_equal(booster.classes_[proba.argmax(axis=1)], booster.predict(X))
+
+
+@every_method
+def test_one_estimator(booster):
+    X, y = data_of(booster)
+    booster = clone(booster).set_params(n_estimators=1).fit(X, y)
+    assert booster.n_estimators_ == len(booster.estimators_) == 1
+    assert np.isfinite(raw_of(booster, X)).all()
+
+
+@every_method
+@pytest.mark.parametrize("cross_fit", [None, 3])
+def test_sequences_side_by_side_train_round_after_round_as_one(booster, cross_fit):
+    X, y = data_of(booster)
+    booster = clone(booster).set_params(cross_fit=cross_fit, n_estimators=2)
+    cv = StratifiedKFold(4) if isinstance(booster, BoostingClassifier) else KFold(4)
+    alone = cross_val_score(booster, X, y, cv=cv)
+    with fused() as fusion:
+        together = cross_val_score(booster, X, y, cv=cv)
+    assert [stack.n_members for stack in fusion.stacks] == [4 * (cross_fit or 1)] * 2
+    assert not fusion.alone
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_bags_of_sequences_and_sequences_of_bags_are_fused():
+    X, y = load_iris(return_X_y=True)
+    net = NetClassifier(**SMALL)
+    with fused() as fusion:
+        BaggingClassifier(BoostingClassifier(net, 2), 5, random_state=0).fit(X, y)
+    assert [stack.n_members for stack in fusion.stacks] == [5, 5]
+    with fused() as fusion:
+        cross_val_score(BoostingClassifier(BaggingClassifier(net, 4), 2, random_state=0), X, y, cv=3)
+    assert [stack.n_members for stack in fusion.stacks] == [12, 12]
+
+
+# Learners
+
+
+def test_weights_reach_the_last_step_of_a_pipeline():
+    X, y = load_wine(return_X_y=True)
+    plain = BoostingClassifier(STUMP, 5, random_state=0).fit(X, y)
+    piped = BoostingClassifier(make_pipeline(StandardScaler(), make_pipeline("passthrough", STUMP)), 5, random_state=0)
+    np.testing.assert_allclose(piped.fit(X, y).estimator_weights_, plain.estimator_weights_)
+    net = make_pipeline(StandardScaler(), NetClassifier(**SMALL))
+    assert (
+        BoostingClassifier(net, 3, method="stagewise", corrective_epochs=1, random_state=0).fit(X, y).score(X, y) > 0.5
+    )
+
+
+def test_estimators_of_a_list_take_turns():
+    X, y = load_wine(return_X_y=True)
+    boosted = BoostingClassifier([STUMP, LogisticRegression(C=1e-6), NetClassifier(**SMALL)], 4, random_state=0)
+    kinds = [type(learner).__name__ for learner in boosted.fit(X, y).estimators_]
+    assert (
+        kinds
+        == ["DecisionTreeClassifier", "LogisticRegression", "NetClassifier", "DecisionTreeClassifier"][: len(kinds)]
+    )
+    assert len(kinds) > 2
+    with pytest.raises(ValueError, match="Got an empty list"):
+        BoostingClassifier([]).fit(X, y)
+
+
+def test_a_learner_without_weights_gets_rows_by_weight_and_it_is_said():
+    X, y = load_wine(return_X_y=True)
+    with pytest.warns(UserWarning, match=r"KNeighborsClassifier.fit takes no sample_weight; its rows are drawn"):
+        boosted = BoostingClassifier(KNeighborsClassifier(15), 4, random_state=0).fit(X, y)
+    assert boosted.n_estimators_ > 1
+    assert len(set(map(bytes, boosted.member_predictions(X)))) == boosted.n_estimators_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # equal weights need no drawing
+        BoostingRegressor(KNeighborsRegressor(), 2, method="gradient").fit(X, y)
+
+
+@pytest.mark.parametrize("learner", [STUMP, KNeighborsClassifier(1), NetClassifier(**SMALL)], ids=str)
+def test_a_class_may_be_missing_from_a_subsample(learner):
+    X, y = load_iris(return_X_y=True)
+    X, y = np.vstack([X[:100], X[-1:]]), np.append(y[:100], 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        boosted = BoostingClassifier(learner, 4, subsample=0.2, random_state=0).fit(X, y)
+    assert boosted.predict_proba(X).shape == (101, 3)
+    assert boosted.member_predictions(X).shape == (boosted.n_estimators_, 101, 3)
+
+
+def test_a_learner_no_better_than_chance_is_kept_only_alone():
+    X, y = load_iris(return_X_y=True)
+    wrong = DummyClassifier(strategy="constant", constant=2)
+    with pytest.warns(UserWarning, match="no better than chance"):
+        alone = BoostingClassifier(wrong, 5).fit(X[:120], y[:120])
+    assert alone.n_estimators_ == 1
+    assert np.isfinite(alone.predict_proba(X)).all()
+    after = BoostingClassifier([STUMP, DummyClassifier(strategy="constant", constant=0)], 5).fit(X[:120], y[:120])
+    assert after.n_estimators_ == 1
+    with pytest.warns(UserWarning, match="no better than chance"):
+        number = BoostingRegressor(DummyRegressor(strategy="constant", constant=-9.0), 5, random_state=0).fit(X, y)
+    assert number.n_estimators_ == 1
+    useless = BoostingClassifier(DummyRegressor(strategy="constant", constant=0.0), 2, method="gradient").fit(X, y)
+    np.testing.assert_allclose(useless.predict_proba(X), 1 / 3)
+
+
+@pytest.mark.parametrize("learning_rate", [1.0, 1e4])
+def test_a_perfect_learner_is_kept_with_a_capped_weight(learning_rate):
+    X, y = load_iris(return_X_y=True)
+    tree = DecisionTreeClassifier(random_state=0)
+    assert len(AdaBoostClassifier(tree).fit(X, y).estimators_) == 1
+    boosted = BoostingClassifier(tree, 5, learning_rate=learning_rate, random_state=0).fit(X, y)
+    assert boosted.n_estimators_ == 5
+    np.testing.assert_allclose(boosted.estimator_weights_, learning_rate * (np.log(299) + np.log(2)))
+    stopped = BoostingClassifier(tree, 50, early_stopping=True, n_iter_no_change=2, random_state=0).fit(X, y)
+    assert len(stopped.train_score_) < 50
+    line = BoostingRegressor(DecisionTreeRegressor(), 3, random_state=0).fit(X, X[:, 0] > 5)
+    assert line.n_estimators_ == 3
+
+
+def test_weights_that_overflow_or_underflow_do_no_harm():
+    X, y = load_wine(return_X_y=True)
+    boosted = BoostingClassifier(STUMP, 6, learning_rate=1e5, random_state=0).fit(X, y)
+    assert np.isfinite(boosted.decision_function(X)).all()
+    tiny = BoostingClassifier(STUMP, 6, random_state=0).fit(X, y, sample_weight=np.full(len(y), 1e-300))
+    np.testing.assert_allclose(
+        tiny.estimator_errors_, BoostingClassifier(STUMP, 6, random_state=0).fit(X, y).estimator_errors_
+    )
+
+
+# Noise
+
+
+def test_cross_fit_goes_on_where_a_learner_is_perfect_on_its_rows():
+    X, y = load_wine(return_X_y=True)
+    tree = DecisionTreeClassifier()
+    boosted = BoostingClassifier(tree, 5, cross_fit=4, random_state=0).fit(X, y)
+    assert boosted.n_estimators_ > 1
+    assert (boosted.estimator_errors_ > 0).all()
+    assert [len(member.estimators_) for member in boosted.estimators_] == [4] * boosted.n_estimators_
+    inside = np.mean([learner.predict_proba(X) for learner in boosted.estimators_[0].estimators_], axis=0)
+    np.testing.assert_allclose(boosted.member_predictions(X)[0], inside)
+
+
+def test_weight_cap_bounds_what_a_row_may_gather():
+    X, y = load_wine(return_X_y=True)
+    free = BoostingClassifier(STUMP, 12, random_state=0).fit(X, y)
+    held = BoostingClassifier(STUMP, 12, weight_cap=3, random_state=0).fit(X, y)
+    assert free._state.weight.max() * len(y) > 4
+    assert held._state.weight.max() * len(y) <= 3 + 1e-9
+    even = BoostingClassifier(STUMP, 3, weight_cap=1, random_state=0).fit(X, y)
+    np.testing.assert_allclose(even._state.weight, 1 / len(y))
+    X, y = load_diabetes(return_X_y=True)
+    y[0] = 1e5
+    for cap, moved in ((None, True), (2, False)):
+        line = BoostingRegressor(LinearRegression(), 1, method="gradient", learning_rate=1.0, weight_cap=cap)
+        errors = np.abs(line.fit(X, y).member_predictions(X)[0, 1:, 0]).max()
+        assert (errors > 1500) == moved
+
+
+@every_method
+def test_early_stopping_keeps_the_best_prefix(booster):
+    X, y = data_of(booster)
+    booster = clone(booster).set_params(early_stopping=True, n_estimators=8, n_iter_no_change=2, learning_rate=1.0)
+    booster.fit(X, y)
+    scores = booster.validation_score_
+    assert booster.n_estimators_ == np.argmax(scores) + 1 == len(booster.estimators_) == len(booster.estimator_weights_)
+    assert len(scores) == len(booster.train_score_) <= 8
+    rows = booster._state.valid
+    assert 0 < len(rows) < len(y) / 5
+    if booster.method in ("samme", "r2"):
+        assert booster.score(X[rows], y[rows]) == pytest.approx(scores[booster.n_estimators_ - 1])
+
+
+def test_corrective_epochs_lower_the_loss_of_the_sum():
+    X, y = load_iris(return_X_y=True)
+    plain = BoostingClassifier(NetClassifier(**SMALL), 3, method="stagewise", random_state=0).fit(X, y)
+    tuned = clone(plain).set_params(corrective_epochs=10).fit(X, y)
+    assert tuned.train_score_[-1] > plain.train_score_[-1] + 0.01
+    loss = -np.mean(np.log(tuned.predict_proba(X)[np.arange(150), y]))
+    assert tuned.train_score_[-1] == pytest.approx(-loss)
+    early = clone(tuned).set_params(early_stopping=True, n_iter_no_change=1).fit(X, y)
+    kept = early._state.valid
+    assert max(early.validation_score_) == pytest.approx(
+        np.mean(np.log(early.predict_proba(X[kept])[range(15), y[kept]]))
+    )
+    X, y = load_diabetes(return_X_y=True)
+    plain = BoostingRegressor(NetRegressor(**SMALL), 2, method="stagewise", random_state=0).fit(X, y)
+    assert clone(plain).set_params(corrective_epochs=10).fit(X, y).train_score_[-1] > plain.train_score_[-1]
+
+
+@pytest.mark.parametrize("loss", list(REGRESSION_LOSSES))
+@pytest.mark.parametrize("method", ["gradient", "stagewise"])
+def test_every_loss_falls_round_by_round(loss, method):
+    X, y = load_diabetes(return_X_y=True)
+    net = NetRegressor(MLP(hidden_sizes=(8,)), lr=0.02, max_epochs=15)
+    boosted = BoostingRegressor(net, 5, method=method, loss=loss, learning_rate=0.5, random_state=0).fit(X, y)
+    assert (np.diff(boosted.train_score_) > -1e-9).all()
+    if loss == "quantile":
+        assert 0.8 < np.mean(y <= boosted.predict(X)) < 0.97
+
+
+@pytest.mark.parametrize(
+    ("booster", "message"),
+    [
+        (BoostingClassifier(LinearRegression()), "must be a classifier for method='samme'. Got LinearRegression"),
+        (BoostingRegressor(STUMP), "must be a regressor for method='r2'. Got DecisionTreeClassifier"),
+        (BoostingClassifier(STUMP, method="gradient"), "must be a regressor for method='gradient'"),
+        (BoostingClassifier(STUMP, method="stagewise"), "must be a NetClassifier"),
+        (BoostingClassifier(STUMP, corrective_epochs=1), "corrective_epochs tunes networks together"),
+        (BoostingClassifier(method="r2"), "'method' parameter of BoostingClassifier must be"),
+        (BoostingClassifier(STUMP, early_stopping=True, validation_fraction=0.999), "rows to validate"),
+    ],
+)
+def test_refusals(booster, message):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=message):
+        booster.fit(X, y)
+    with pytest.raises(ValueError, match="Got one class"):
+        BoostingClassifier(STUMP).fit(X[:50], y[:50])
