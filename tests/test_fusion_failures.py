@@ -15,7 +15,6 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.utils.fixes import parse_version
 from skorch.callbacks import Callback
 from torch import nn
 
