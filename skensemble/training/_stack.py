@@ -384,9 +384,10 @@ def forward_together(modules, Xs, pad=True):
     with torch.inference_mode():
         for begin in range(0, longest, chunk):
             parts = [X[begin : begin + chunk] for X in Xs[: 1 if shared else None]]
-            width = -(-max(map(len, parts)) // block) * block
+            n_rows = max(map(len, parts))
+            width = -(-n_rows // block) * block
             parts = [torch.cat([part, part.new_zeros(width - len(part), *part.shape[1:])]) for part in parts]
             X = parts[0] if shared else torch.stack(parts)
-            outputs.append(all_together(params, buffers, X.to(device), shared).cpu())
+            outputs.append(all_together(params, buffers, X.to(device), shared)[:, :n_rows].cpu())
         outputs = torch.cat(outputs, dim=1)
     return [output[: len(X)].clone() for output, X in zip(outputs, Xs, strict=True)]
