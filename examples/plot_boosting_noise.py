@@ -80,6 +80,6 @@ for name, color in list(zip(names, colors, strict=True))[1:]:
         right.plot(np.arange(1, len(mean) + 1), mean, marker="o", markersize=4, color=color, label=name)
 right.axhline(errors["bag"].mean(), color=colors[0], linestyle="--", label="bag of 8")
 right.set(xlabel="Round", ylabel="Error on true labels (share of rows)", title="Round by round")
-right.set_ylim(top=0.4)
+right.set_ylim(top=0.28)
 right.legend(loc="upper right", ncols=2)
 plt.show()

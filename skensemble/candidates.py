@@ -31,7 +31,7 @@ def default_estimators(
     optimizers=("adam",),
     n_estimators=10,
     max_epochs=50,
-    boosting_method="gradient",
+    boosting_method="adaboost",
     random_state=None,
 ):
     """Build one network, a bag of it and boosting of it, for each optimizer.
@@ -52,7 +52,7 @@ def default_estimators(
         Members of a bag, and at most this many rounds of boosting.
     max_epochs : int, default=50
         Epochs that each network is trained.
-    boosting_method : {"gradient", "stagewise", "adaboost"}, default="gradient"
+    boosting_method : {"adaboost", "gradient", "stagewise"}, default="adaboost"
         How :class:`~skensemble.BoostingClassifier` or :class:`~skensemble.BoostingRegressor` boosts; "adaboost" is
         "samme" or "r2" there, and the others are shrunk by 0.3.
     random_state : int, RandomState instance or None, default=None

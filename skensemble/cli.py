@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 _CLICK_ERROR = typer.BadParameter.__mro__[2]  # ClickException, wherever this release of typer keeps it
 _METHODS = ("single", "bagging", "boosting")
-_BOOSTING_METHODS = ("gradient", "stagewise", "adaboost")
+_BOOSTING_METHODS = ("adaboost", "gradient", "stagewise")
 _PIPE_WIDTH = 500  # nothing wraps where no one looks
 
 
@@ -103,7 +103,7 @@ def compare(
     max_epochs: Annotated[int, typer.Option(min=1, help="Epochs that each network is trained.")] = 50,
     boosting_method: Annotated[
         str, typer.Option(help=f"How boosting learns from mistakes: {', '.join(_BOOSTING_METHODS)}.")
-    ] = "gradient",
+    ] = "adaboost",
     cv: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
     scoring: Annotated[
         str | None, typer.Option(help="scikit-learn's name of a metric.", show_default="accuracy or r2")

@@ -1,7 +1,8 @@
 """`NetClassifier` and `NetRegressor`: torch networks as scikit-learn estimators."""
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, softmax
+import torch
+from scipy.special import expit, log_expit
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -189,7 +190,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
             Rows add up to 1; for a 0/1 matrix each column is the probability of its label.
         """
         outputs = self._outputs(X)
-        return expit(outputs) if self._multilabel else softmax(outputs, axis=1)
+        return expit(outputs) if self._multilabel else torch.softmax(torch.from_numpy(outputs), 1).numpy()
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes, in nats.
@@ -205,7 +206,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
             Finite also where a probability is too small for a float.
         """
         outputs = self._outputs(X)
-        return log_expit(outputs) if self._multilabel else log_softmax(outputs, axis=1)
+        return log_expit(outputs) if self._multilabel else torch.log_softmax(torch.from_numpy(outputs), 1).numpy()
 
     def _encode(self, y, go_on, classes):
         kind = type_of_target(y, input_name="y")

@@ -17,7 +17,7 @@ from skensemble.training._structure import CannotStack, structure
 from skensemble.training._table import Table
 
 _COMPACT_SHARE = 1 / 3
-_LEAST_CHUNK = 256
+_LEAST_CHUNK = 1024
 _HOOKS = WeakKeyDictionary()  # what has a live member's `state_dict` copy its values
 
 

@@ -72,9 +72,8 @@ class Interning:
         self._known = {}
 
     def take(self, work):
-        """Replace a piece of work's tensors by equal ones that were met before."""
+        """Replace a fit's tensors by equal ones met before; rows to predict are read once, so it would not pay."""
         if isinstance(work, PredictWork):
-            work.X = self._one(work.X)
             return
         table = tuple(map(self._one, work.job.train.table))
         for rows in work.tables:
