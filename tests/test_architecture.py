@@ -25,6 +25,7 @@ FLOORS = {
     "_net_estimator": 3,
     "estimators": 3,
     "training": 2,
+    "augmentation": 1,
     "networks": 1,
     "optimizers": 1,
     "regularizers": 1,
