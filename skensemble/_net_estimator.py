@@ -294,10 +294,12 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
     def _outputs(self, X):
         """The network's outputs for rows, an array of shape (n_samples, n_outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64], order="C")
+        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
         module = self.net_.module_
-        X = torch.from_numpy(np.ascontiguousarray(_cast(X, numpy_dtype(module))))
-        return predict(self.net_, X).numpy().astype(np.float64)
+        X = _cast(X, numpy_dtype(module))
+        if not X.flags.f_contiguous:  # columns of a table, as bagging picks them, come so; their copy can wait
+            X = np.ascontiguousarray(X)
+        return predict(self.net_, torch.from_numpy(X)).numpy().astype(np.float64)
 
     def predict(self, X):
         """Predict the targets of rows.

@@ -3,11 +3,16 @@
 import heapq
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+import torch
 
 from skensemble.training._ledger import Ledger, Progress
+from skensemble.training._net import EVALUATION_ROWS
+from skensemble.training._single import forward
 from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Waiting, is_cancelled
-from skensemble.training._work import Interning, run_together
+from skensemble.training._threads import one_thread
+from skensemble.training._work import Interning, PredictWork, run_together
 
 _SHARE_OF_FREE_MEMORY, _ENOUGH_MEMORY = 1 / 8, 2**30
 _HELD_BESIDE = 1.5  # a task that holds training rows holds test rows, targets, weights and their tensors too
@@ -48,6 +53,7 @@ class Fusion:
         self._conductor, self._closing = None, None
         self._batch, self._interrupted = None, False
         self._interning, self._interning_lock = Interning(), threading.Lock()
+        self._cores = threading.BoundedSemaphore(max(1, torch.get_num_threads()))
 
     @property
     def stacks(self):
@@ -78,6 +84,9 @@ class Fusion:
                 raise work.error
             return
         place = self._place()
+        if isinstance(work, PredictWork) and len(work.X) >= EVALUATION_ROWS:
+            self._predict_here(work, place)
+            return
         with self._interning_lock:
             self._interning.take(work)
         item = Waiting(() if place.task is None else place.task.key, work, place)
@@ -96,6 +105,18 @@ class Fusion:
         error = item.error or work.error
         if error is not None:
             raise error
+
+    def _predict_here(self, work, place):
+        """Predict many rows on the task's own thread, as many tasks at once as there are cores.
+
+        A stack would save nothing on products of so many rows, while those who wait for it cannot copy their rows.
+        """
+        place.predicts = True
+        with self._cores:
+            if is_cancelled(place.task):
+                raise Cancelled
+            with nullcontext() if self._n_running == 1 else one_thread():
+                work.outputs = forward(work.module, work.X, pad=not work.foreign)
 
     def _withdraw(self, item):
         with self._lock:
@@ -135,6 +156,7 @@ class Fusion:
 
     def _open(self):
         FILTERS.enter()
+        self._task_bytes = None  # other data than in the call before, perhaps
         self._progress.start()
         self._closing = threading.Event()
         self._conductor = threading.Thread(
@@ -312,6 +334,8 @@ class Fusion:
                 if place is not None:
                     self._n_started[call.level] -= 1
                     place.task = None
+                    if place.predicts:
+                        self._start_tasks()  # nobody waits for a stack
                     self._settle(place)
 
     def _release(self, item, error=None):

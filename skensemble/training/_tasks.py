@@ -18,7 +18,7 @@ class Place:
         self.task = task
         self.n_calls = 0
         self.retrieved = []
-        self.waits = self.counted = False
+        self.waits = self.counted = self.predicts = False
 
     @property
     def may_go_on(self):
