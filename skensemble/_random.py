@@ -66,17 +66,44 @@ class Stream:
         Seeds the initial weights.
     split_seed : int
         Seeds the validation split, which stays the same where a fit goes on.
-    shuffle, noise : numpy.random.Generator
-        For the order of rows, and for the masks and noise of training.
+    shuffle, noise, mixing, changes : numpy.random.Generator
+        For the order of rows, the masks of dropout, the partners of mixed rows, and augmentation.
     """
 
     def __init__(self, seed):
-        init, split, shuffle, noise, foreign = np.random.SeedSequence(seed).spawn(5)
+        init, split, shuffle, noise, foreign, *others = np.random.SeedSequence(seed).spawn(9)
         self.init_seed = int(init.generate_state(1)[0])
         self.split_seed = int(split.generate_state(1)[0])
         self.shuffle, self.noise = np.random.default_rng(shuffle), np.random.default_rng(noise)
+        self.mixing, self.changes = map(np.random.default_rng, others[:2])
+        self._normals = {}
+        self._normal_seeds = {"input": others[2], "weight": others[3]}
         self._foreign_seed = int(foreign.generate_state(1)[0])
         self._foreign_states = None
+
+    def __getstate__(self):
+        """Return what pickle and copy take: torch's generators as their states."""
+        return {**vars(self), "_normals": {name: rng.get_state() for name, rng in self._normals.items()}}
+
+    def __setstate__(self, state):
+        """Take up a pickled or copied state."""
+        vars(self).update(state)
+        self._normals = {name: torch.Generator().set_state(values) for name, values in self._normals.items()}
+
+    def normal(self, purpose, out):
+        """Fill a tensor with standard normal numbers.
+
+        Parameters
+        ----------
+        purpose : {"input", "weight"}
+            Whose generator draws.
+        out : Tensor, contiguous, on the CPU
+            Filled in place.
+        """
+        if purpose not in self._normals:
+            seed = self._normal_seeds[purpose].generate_state(1, np.uint64)[0]
+            self._normals[purpose] = torch.Generator().manual_seed(int(seed >> 1))
+        out.normal_(generator=self._normals[purpose])
 
     def bits(self, out):
         """Fill an array of 16-bit integers with random ones.

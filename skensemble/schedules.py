@@ -35,6 +35,12 @@ FACTORS = {
 """Learning rate over its full value, by the share of all steps that are done, in [0, 1)."""
 
 
+def check_rule(rule):
+    """Raise a `ValueError` if a rule is an unknown name."""
+    if isinstance(rule, str) and rule not in (*FACTORS, "plateau"):
+        raise unknown_name("lr_schedule", rule, [*FACTORS, "plateau"])
+
+
 class Schedule:
     """A learning rate over one fit.
 
@@ -51,6 +57,9 @@ class Schedule:
         Whose learning rates are moved.
     n_steps : int
         Number of optimizer steps in the fit.
+    n_cycles : int, default=1
+        How often a named schedule by steps is gone through; more than one with None are cycles of "cosine" (Huang et
+        al. 2017, equation 2).
 
     Raises
     ------
@@ -60,17 +69,18 @@ class Schedule:
         If the factory returns no scheduler.
     """
 
-    def __init__(self, rule, optimizer, n_steps):
+    def __init__(self, rule, optimizer, n_steps, n_cycles=1):
         self._by_step = self._by_epoch = None
+        if n_cycles > 1:
+            rule = rule or "cosine"
         if rule is None or rule == "constant":
             return
         if rule == "plateau":
             self._by_epoch = ReduceLROnPlateau(optimizer)
         elif isinstance(rule, str):
-            if rule not in FACTORS:
-                raise unknown_name("lr_schedule", rule, [*FACTORS, "plateau"])
+            check_rule(rule)
             factor = FACTORS[rule]
-            self._by_step = LambdaLR(optimizer, lambda step: factor(min(step, n_steps - 1) / n_steps))
+            self._by_step = LambdaLR(optimizer, lambda step: factor(min(step, n_steps - 1) * n_cycles / n_steps % 1))
         else:
             self._by_epoch = rule(optimizer)
             if not isinstance(self._by_epoch, (LRScheduler, ReduceLROnPlateau)):

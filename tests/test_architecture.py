@@ -22,13 +22,14 @@ FLOORS = {
     "boosting": 4,
     "candidates": 4.5,  # builds estimators of floor 4 for floor 5
     "selection": 4,
-    "_net_estimator": 3,
     "estimators": 3,
     "training": 2,
-    "augmentation": 1,
+    "augmentation": 0.7,
     "networks": 1,
     "optimizers": 1,
     "regularizers": 1,
+    "averaging": 1,
+    "validation": 1,
     "diagnostics": 1,
     "datasets": 1,
     "schedules": 1,
@@ -41,8 +42,6 @@ FLOORS = {
     "_random": 0,
     "_spec": 0,
 }
-# The private half of a module, on its floor.
-COMPANIONS = {"estimators": "_net_estimator"}
 # Outside packages that only these modules may import.
 ONLY = {
     "skorch": ("training/_net.py",),
@@ -106,7 +105,7 @@ def unit_violations(own, rest, name):
     if unit is None or unit not in FLOORS:
         if unit != "__version__":
             yield f"imports {unit or 'skensemble'} from the package itself; import it from its own module."
-    elif unit not in (own, COMPANIONS.get(own)) and FLOORS[unit] >= FLOORS[own]:
+    elif unit != own and FLOORS[unit] >= FLOORS[own]:
         yield f"(floor {FLOORS[own]}) imports {unit} (floor {FLOORS[unit]})."
 
 

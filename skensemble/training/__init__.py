@@ -1,9 +1,10 @@
 """Jobs in, trained networks out."""
 
 from skensemble.training._backend import FusionBackend, active_fusion, fused
+from skensemble.training._best_epoch import BestEpoch
 from skensemble.training._job import Job, ModuleBuilder, RowLosses, Rows, numpy_dtype
 from skensemble.training._joint import Summand, tune_together
-from skensemble.training._net import BestEpoch, ClassifierNet, RegressorNet
+from skensemble.training._net import ClassifierNet, RegressorNet
 from skensemble.training._plain import fit_together
 from skensemble.training._single import forward, train_single
 from skensemble.training._work import FitWork, PredictWork
@@ -44,7 +45,7 @@ def train(job, held_bytes):
         fusion.meet(FitWork(job, held_bytes))
 
 
-def predict(net, X):
+def predict(net, X, module=None):
     """The outputs of a trained net, without gradients: with others where a `fused` block has them meet.
 
     Parameters
@@ -53,6 +54,8 @@ def predict(net, X):
         A trained one of this package.
     X : Tensor of shape (n_rows, n_features)
         Rows, of the type that the module wants.
+    module : torch.nn.Module or None, default=None
+        Another module of the net's kind; None is the net's own.
 
     Returns
     -------
@@ -60,8 +63,9 @@ def predict(net, X):
         On the CPU.
     """
     fusion = active_fusion()
+    module = net.module_ if module is None else module
     if fusion is None:
-        return forward(net.module_, X, pad=not net.foreign_)
-    work = PredictWork(net.module_, X, net.foreign_, X.numel() * X.element_size())
+        return forward(module, X, pad=not net.foreign_)
+    work = PredictWork(module, X, net.foreign_, X.numel() * X.element_size())
     fusion.meet(work)
     return work.outputs

@@ -155,7 +155,7 @@ def _shared(start, nets, n_steps, storage):
                 name: torch.stack([state[name] for state in states]) if _is_array(value) else _copied(value)
                 for name, value in states[0].items()
             }
-    schedule = Schedule(nets[0].lr_schedule_, optimizer, n_steps)
+    schedule = Schedule(nets[0].lr_schedule_, optimizer, n_steps, nets[0].n_cycles_)
     for net in nets:
         net.schedule_ = Schedule(None, None, n_steps)
     return _Group(start, stop, leaves, optimizer, schedule)

@@ -1,6 +1,5 @@
 """The skorch net of a member: skorch's loop, history and callbacks over batches that are one indexing of a tensor."""
 
-import copy
 import dis
 import io
 import math
@@ -8,16 +7,20 @@ import pickle
 import warnings
 from contextlib import contextmanager, nullcontext
 
-import numpy as np
 import skorch
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback, EpochScoring, EpochTimer, LRScheduler, PrintLog
+from skorch.callbacks import Callback, EpochScoring, EpochTimer, LRScheduler, PrintLog, ProgressBar
 from skorch.utils import data_from_dataset, get_map_location, to_numpy, to_tensor
 
 from skensemble._random import Draw, drawing
+from skensemble.averaging import WeightAverage
+from skensemble.regularizers import Rules
 from skensemble.schedules import Schedule
+from skensemble.training._batches import Batches
+from skensemble.training._best_epoch import state_of
 from skensemble.training._job import Rows, check_output
+from skensemble.training._regularization import Regularization, regularized_pass
 
 EVALUATION_ROWS = 8192
 ROW_BLOCK = 16
@@ -30,84 +33,6 @@ class StopTraining(Exception):
 
 class Interrupted(Exception):
     """Training was called off."""
-
-
-class Batches:
-    """The batches of an epoch, each one indexing of a tensor.
-
-    Parameters
-    ----------
-    dataset : Rows or any torch dataset
-        What to go through; other datasets than `Rows` go through skorch's usual loader.
-    batch_size : int
-        Rows of a batch at the most.
-    stream : Stream or None, default=None
-        Where the order of the rows is drawn from; None keeps them in order.
-    """
-
-    def __init__(self, dataset, batch_size, stream=None):
-        self.dataset, self.batch_size, self.stream = dataset, batch_size, stream
-
-    def __len__(self):
-        return -(-len(self.dataset) // self.batch_size)
-
-    def __iter__(self):
-        if not isinstance(self.dataset, Rows):
-            yield from self._foreign()
-            return
-        for index in self.indices():
-            X, *of_loss = self.dataset.batch(index)
-            yield X, tuple(of_loss)
-
-    def _foreign(self):
-        if isinstance(getattr(self.dataset, "X", None), (np.ndarray, torch.Tensor)):
-            for start in range(0, len(self.dataset), self.batch_size):
-                yield self.dataset[start : start + self.batch_size]
-        else:
-            # a loader without a generator of its own would draw a seed from torch's global one
-            yield from torch.utils.data.DataLoader(self.dataset, self.batch_size, generator=torch.Generator())
-
-    def indices(self):
-        """The rows of the table that each batch of an epoch holds, a list of tensors."""
-        index = self.dataset.index
-        if self.stream is not None:
-            order = torch.from_numpy(self.stream.shuffle.permutation(len(index)))
-            index = index[order.to(index.device)]
-        return index.split(self.batch_size)
-
-
-def state_of(module):
-    """A copy of a module's state, in tensors of its own; a user's module may keep other things in it."""
-    return {
-        name: value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
-        for name, value in module.state_dict().items()
-    }
-
-
-class BestEpoch:
-    """Watches validation: which epoch was the best, its parameters, and when to stop.
-
-    Parameters
-    ----------
-    patience : int
-        Epochs without an improvement by more than `tol` after which training stops.
-    tol : float
-        Least improvement of the validation loss that counts.
-    """
-
-    def __init__(self, patience, tol):
-        self.patience, self.tol = patience, tol
-        self.epoch, self.state = None, None
-        self._best, self._reference, self._waited = math.inf, math.inf, 0
-
-    def update(self, epoch, loss, module):
-        """Take note of an epoch's validation loss; return whether training is over."""
-        self._waited = 0 if loss < self._reference - self.tol else self._waited + 1
-        self._reference = min(self._reference, loss)
-        if loss < self._best:
-            self._best, self.epoch = loss, epoch
-            self.state = state_of(module)
-        return self._waited >= self.patience
 
 
 class NetMixin:
@@ -125,9 +50,19 @@ class NetMixin:
         Number of outputs that the module must return.
     lr_schedule_ : str, callable or None
         See `skensemble.schedules`.
+    n_cycles_ : int
+        Cycles of the learning rate; where there are more than one, the states at their ends are kept.
+    rules_ : Rules
+        The regularizers.
+    averaging_ : Averaging or None
+        Which average of the weights it predicts with.
+    snapshots_ : list of dict
+        States of the module at the ends of cycles.
     best_ : BestEpoch or None
         Set for one fit where early stopping is on.
     """
+
+    n_cycles_, rules_, averaging_, snapshots_ = 1, Rules(), None, ()
 
     def __setstate__(self, state):
         """Take up a pickled state, also where skorch (before 1.2) asks torch to refuse all but weights."""
@@ -153,11 +88,14 @@ class NetMixin:
     @property
     def needs_batch_events(self):
         """Names of callbacks that listen to batches, and so cannot take part in a stack."""
-        return batch_listeners(self)
+        return batch_listeners(self, in_stack=True)
 
     def notify(self, method_name, **kwargs):
         """Call the callbacks; an epoch's end is also where early stopping and divergence are looked at."""
-        over = method_name == "on_epoch_end" and self._end_epoch()
+        over = False
+        if method_name == "on_epoch_end":
+            over = self._end_epoch()
+            complete_bars(self)
         kwargs = {name: as_skorch_knows_it(value) for name, value in kwargs.items()}
         try:
             super().notify(method_name, **kwargs)
@@ -174,7 +112,22 @@ class NetMixin:
         if not math.isfinite(loss):
             self._tell_divergence(loss)
         self.schedule_.after_epoch(loss if valid_loss is None else valid_loss)
-        return self.best_ is not None and self.best_.update(len(self.history), valid_loss, self.module_)
+        self._n_done += 1
+        if self.n_cycles_ > 1 and self._n_done % (self.job_.max_epochs // self.n_cycles_) == 0:
+            self.snapshots_.append(state_of(self.module_))
+        if self.best_ is None:
+            return False
+        with self.averaged():
+            return self.best_.update(len(self.history), valid_loss, self.module_)
+
+    def averaged(self):
+        """Let the module have its averaged weights in a block, where there are any."""
+        return nullcontext() if self.average_ is None else self.average_.applied()
+
+    def after_training_epoch(self):
+        """Take an epoch's weights into the average."""
+        if self.average_ is not None:
+            self.average_.after_epoch()
 
     def _tell_divergence(self, loss):
         where = f"The training loss is {loss} in epoch {len(self.history)}"
@@ -225,6 +178,8 @@ class NetMixin:
         if self.listened_to_:
             self._set_training(True)  # a callback may have predicted
         with torch.enable_grad(), _silent_about_cycles() if self.info_.create_graph else nullcontext():
+            if self.regular_:
+                return regularized_pass(self, X, y, fit_params)
             y_pred = self.infer(X, **fit_params)
             loss = self.get_loss(y_pred, y, X=X, training=True)
             loss.backward(create_graph=self.info_.create_graph)
@@ -249,8 +204,14 @@ class NetMixin:
             self.optimizer_.zero_grad(set_to_none=True)
             step = self.train_step_single(batch, **fit_params)
             self.step_optimizer()
-        self.schedule_.after_step()
+        self.after_step()
         return step
+
+    def after_step(self):
+        """Move the learning rate, and take the weights into their average."""
+        self.schedule_.after_step()
+        if self.average_ is not None:
+            self.average_.after_step()
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Go through the batches once and record the mean loss; batch events only where a callback listens."""
@@ -259,7 +220,7 @@ class NetMixin:
         self._set_training(training)
         if self.info_.has_modes:
             self.optimizer_.train() if training else self.optimizer_.eval()
-        with drawing(Draw([self.stream_]) if training else None):
+        with drawing(Draw([self.stream_]) if training else None), nullcontext() if training else self.averaged():
             if self.listened_to_:
                 super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
                 losses, sizes = (self.history[-1, "batches", :, f"{prefix}_{what}"] for what in ("loss", "batch_size"))
@@ -267,6 +228,8 @@ class NetMixin:
             else:
                 total = float(sum(step_fn(batch, **fit_params)["loss"].detach() * len(batch[0]) for batch in iterator))
         self.record_loss(prefix, total / len(iterator.dataset))
+        if training:
+            self.after_training_epoch()
 
     def validation_step(self, batch, **fit_params):
         """Compute the loss of a batch of validation rows."""
@@ -278,25 +241,30 @@ class NetMixin:
     def begin(self, job, interrupted=lambda: False):
         """Make ready to train a job; `interrupted` is asked before every step whether to give up."""
         self.job_, self.best_, self.interrupted_ = job, job.best, interrupted
-        self.listened_to_ = bool(self.needs_batch_events)
+        self.listened_to_ = bool(batch_listeners(self))
+        self.regular_ = Regularization([self.rules_])
+        self.average_ = self.averaging_ and WeightAverage(self.averaging_, self.module_, job.max_epochs)
+        self.snapshots_, self._n_done = [], 0
         self.least_ = {
             prefix: min((epoch.get(f"{prefix}_loss", math.inf) for epoch in self.history), default=math.inf)
             for prefix in ("train", "valid")
         }
         n_batches = len(self.get_iterator(job.train, training=True))
-        self.schedule_ = Schedule(self.lr_schedule_, self.optimizer_, n_batches * job.max_epochs)
+        self.schedule_ = Schedule(self.lr_schedule_, self.optimizer_, n_batches * job.max_epochs, self.n_cycles_)
 
     def finish(self):
         """Keep the best epoch's parameters, let go of the data, and be ready to predict."""
         if self.best_ is not None and self.best_.state is not None:
             self.module_.load_state_dict(self.best_.state)
             self.best_.state = None
+        elif self.average_ is not None:
+            self.average_.settle()
         if self.info_.has_modes:
             self.optimizer_.eval()
         self._set_training(False)
         for parameter in self.module_.parameters():
             parameter.grad = None
-        self.job_ = self.schedule_ = self.interrupted_ = None
+        self.job_ = self.schedule_ = self.interrupted_ = self.average_ = self.regular_ = None
 
 
 class _NamedRows(skorch.dataset.Dataset):
@@ -340,9 +308,21 @@ def _silent_about_cycles():
         yield
 
 
-def batch_listeners(net):
-    """The names of a skorch net's callbacks that listen to batches."""
-    return [name for name, callback in net.callbacks_ if _listens_to_batches(callback)]
+def batch_listeners(net, in_stack=False):
+    """The names of a skorch net's callbacks that listen to batches; in a stack a progress bar can do without them."""
+    return [
+        name
+        for name, callback in net.callbacks_
+        if _listens_to_batches(callback) and not (in_stack and type(callback) is ProgressBar)
+    ]
+
+
+def complete_bars(net):
+    """Move skorch's progress bars to the end of an epoch whose batches they were not told of."""
+    for _, callback in net.callbacks_:
+        bar = getattr(callback, "pbar_", None) if type(callback) is ProgressBar else None
+        if bar is not None and bar.total is not None:
+            bar.update(bar.total - bar.n)
 
 
 def _listens_to_batches(callback):

@@ -7,6 +7,7 @@ import torch
 
 from skensemble._random import Stream
 from skensemble.optimizers import Optimizer
+from skensemble.regularizers import Rules
 from skensemble.schedules import Schedule
 from skensemble.training._job import Job, RowLosses, Rows
 from skensemble.training._ledger import Ledger, Progress
@@ -14,6 +15,7 @@ from skensemble.training._net import (
     StopTraining,
     as_skorch_knows_it,
     batch_listeners,
+    complete_bars,
     ends_training,
     losses_of,
     table_of,
@@ -58,7 +60,8 @@ class PlainNet:
     module_ = property(lambda self: self.skorch_net.module_)
     optimizer_ = property(lambda self: self.skorch_net.optimizer_)
     history = property(lambda self: self.skorch_net.history)
-    needs_batch_events = property(lambda self: batch_listeners(self.skorch_net))
+    needs_batch_events = property(lambda self: batch_listeners(self.skorch_net, in_stack=True))
+    rules_, average_, n_cycles_ = Rules(), None, 1
 
     def begin(self, job, interrupted=lambda: False):
         """Make ready to train a job."""
@@ -75,6 +78,8 @@ class PlainNet:
         if "X" in kwargs:
             kwargs = dict(zip("Xy", self._data, strict=True))
         kwargs = {name: as_skorch_knows_it(value) for name, value in kwargs.items()}
+        if method_name == "on_epoch_end":
+            complete_bars(self.skorch_net)
         try:
             self.skorch_net.notify(method_name, **kwargs)
         except KeyboardInterrupt as error:

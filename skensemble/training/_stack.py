@@ -2,17 +2,21 @@
 
 import copy
 import pickle
+from contextlib import ExitStack
 from weakref import WeakKeyDictionary
 
 import torch
 from torch.func import functional_call, vmap
 
-from skensemble._layers import adopt
+from skensemble._layers import ScaledNetwork, adopt
 from skensemble._random import Draw, drawing, isolated
+from skensemble.regularizers import weight_names
 from skensemble.training._batched import batched
+from skensemble.training._best_epoch import state_of
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._job import check_output
-from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining, state_of
+from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
+from skensemble.training._regularization import Regularization
 from skensemble.training._structure import CannotStack, structure
 from skensemble.training._table import Table
 
@@ -108,6 +112,9 @@ class Stack:
         order = sorted(range(len(jobs)), key=lambda j: (-self._n_steps(jobs[j]), sharing_key(jobs[j]) or (str(j),), j))
         self._members = order
         self._steps = [self._n_steps(jobs[j]) for j in order]
+        self._regular = Regularization([jobs[j].net.rules_ for j in order])
+        self._weights = weight_names(self._base)
+        self._averages = any(job.net.average_ is not None for job in jobs)
         self._table = Table([jobs[j] for j in order])
         self._stack_tensors()
         nets = [jobs[j].net for j in order]
@@ -185,7 +192,6 @@ class Stack:
         self._groups.train_mode(True)
         streams = [None if j is None else self._jobs[j].net.stream_ for j in self._members]
         rows, sizes = self._table.shuffled(streams)
-        streams = [stream or _NoStream for stream in streams]
         width = rows.shape[1] if self._batch_size == -1 else min(self._batch_size, rows.shape[1])
         sums = torch.zeros(len(sizes), dtype=torch.float64)
         for step in range(max(self._steps)):
@@ -198,18 +204,45 @@ class Stack:
             real = None
             if min(counts) < longest:
                 real = torch.arange(longest) < torch.tensor(counts)[:, None]
-            X, y, weight, *offset = self._table.batch(rows[:n, begin : begin + longest])
-            if real is not None:
-                weight = weight * real.to(weight)
-            with drawing(Draw(streams[:n], real)):
-                params = self._forward_leaves(n)
-                output = self._forward(params, n, X)
-            losses = (weight * self._row_losses(output, y, *offset)).sum(1)
-            counts = torch.tensor(counts, dtype=losses.dtype, device=losses.device)
-            gradients = torch.autograd.grad((losses / counts).sum(), list(params.values()), allow_unused=True)
-            self._groups.step(gradients, n)
-            sums[:n] += losses.detach().cpu()
+            sums[:n] += self._step(n, rows[:n, begin : begin + longest], streams[:n], counts, real)
+        self._average(lambda net: net.after_training_epoch(), len(sizes))
         return (sums / torch.tensor(sizes)).tolist()
+
+    def _step(self, n, rows, streams, counts, real):
+        """Let the first `n` members take a step on rows of the table; return their losses, summed over rows."""
+        X, y, weight, *offset = self._table.batch(rows)
+        if real is not None:
+            weight = weight * real.to(weight)
+        regular, leaves = self._regular.first(n), self._forward_leaves(n)
+        params, targets = leaves, [(y, weight)]
+        if regular:
+            X, targets, *offset = regular.batch(
+                X, y, weight, offset[0] if offset else None, streams, counts, self._scale(n)
+            )
+            if regular.adds_weight_noise:
+                params = {**leaves, **regular.noisy({name: leaves[name] for name in self._weights}, streams)}
+        with drawing(Draw([stream or _NoStream for stream in streams], real)):
+            output = self._forward(params, n, X)
+        if offset and offset[0] is not None:
+            output = output + offset[0]
+        losses = regular.losses(self._row_losses, output, targets).sum(1)
+        counts = torch.tensor(counts, dtype=losses.dtype, device=losses.device)
+        means = losses / counts
+        penalty = regular.penalty([leaves[name] for name in self._weights])
+        if penalty is not None:
+            means = means + penalty
+        gradients = torch.autograd.grad(means.sum(), list(leaves.values()), allow_unused=True)
+        self._groups.step(regular.clipped(gradients), n)
+        self._average(lambda net: net.average_.after_step(), n)
+        return (means.detach() * counts).cpu()
+
+    def _average(self, take_in, n):
+        for j in self._members[:n] if self._averages else ():
+            if j is not None and self._jobs[j].net.average_ is not None:
+                take_in(self._jobs[j].net)
+
+    def _scale(self, n):
+        return self._buffers["scaler.scale"][:n] if isinstance(self._base, ScaledNetwork) else None
 
     def _forward_leaves(self, n):
         if n not in self._leaves:
@@ -224,9 +257,7 @@ class Stack:
         check_output(output[0], X.shape[1], self._n_outputs)
         return output
 
-    def _row_losses(self, output, y, offset=None):
-        if offset is not None:
-            output = output + offset
+    def _row_losses(self, output, y):
         if self._criterion.by_row:
             losses = self._criterion(output.flatten(0, 1), y.flatten(0, 1))
             return losses.reshape(output.shape[:2])
@@ -240,12 +271,14 @@ class Stack:
         n = len(sizes)
         sums = torch.zeros(n, dtype=torch.float64)
         chunk = max(1, EVALUATION_ROWS // n)
-        with torch.no_grad():
+        with torch.no_grad(), ExitStack() as averages:
+            self._average(lambda net: averages.enter_context(net.averaged()), n)
             for begin in range(0, rows.shape[1], chunk):
-                X, y, weight, *offset = self._table.batch(rows[:, begin : begin + chunk])
+                X, y, weight, *offset = self._table.valid_batch(rows[:, begin : begin + chunk])
                 real = torch.arange(begin, begin + X.shape[1]) < torch.tensor(sizes)[:, None]
                 output = self._forward(dict(self._params), n, X)
-                sums += (weight * real.to(weight) * self._row_losses(output, y, *offset)).sum(1).cpu()
+                output = output + offset[0] if offset else output
+                sums += (weight * real.to(weight) * self._row_losses(output, y)).sum(1).cpu()
         return (sums / torch.tensor(sizes)).tolist()
 
     def _n_steps(self, job):
@@ -282,6 +315,7 @@ class Stack:
             self._trainable = {name: self._params[name] for name in self._trainable}
             self._leaves = {}
             self._members, self._steps = [self._members[k] for k in keep], [self._steps[k] for k in keep]
+            self._regular = Regularization([self._regular.rules[k] for k in keep])
             self._table.keep(keep)
             self._groups.keep(keep, self._trainable)
             self._point_into_storage()

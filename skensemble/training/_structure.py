@@ -64,6 +64,7 @@ def stack_key(job):
         job.valid is None,
         net.foreign_,
         isinstance(net.lr_schedule_, str) or net.lr_schedule_ is None,
+        net.n_cycles_,
         len(offset),
     )
 

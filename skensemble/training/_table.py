@@ -38,9 +38,12 @@ class Table:
     """
 
     def __init__(self, jobs):
-        self._columns = [_Column(list(columns)) for columns in zip(*(job.train.table for job in jobs), strict=True)]
-        self.train = _padded([job.train.index for job in jobs])
-        self.valid = None if jobs[0].valid is None else _padded([job.valid.index for job in jobs])
+        self._columns = self._valid_columns = _columns([job.train.table for job in jobs])
+        self.train, self.valid = _padded([job.train.index for job in jobs]), None
+        if jobs[0].valid is not None:
+            self.valid = _padded([job.valid.index for job in jobs])
+            if any(job.valid.table is not job.train.table for job in jobs):
+                self._valid_columns = _columns([job.valid.table for job in jobs])
 
     def shuffled(self, streams):
         """Return the training rows in each member's own new order, and how many each has.
@@ -66,15 +69,23 @@ class Table:
         """Return X, y, weight and perhaps offset for rows of shape (n_members, n_rows) of the first members."""
         return tuple(column.gather(rows) for column in self._columns)
 
+    def valid_batch(self, rows):
+        """Return the same for rows that validate, of shape (n_members, n_rows)."""
+        return tuple(column.gather(rows) for column in self._valid_columns)
+
     def keep(self, members):
         """Drop the members that are not in a list of positions."""
         index = torch.tensor(members)
-        for column in self._columns:
+        for column in {*self._columns, *self._valid_columns}:
             column.begins = column.begins[index]
         for name in ("train", "valid"):
             if getattr(self, name) is not None:
                 rows, sizes = getattr(self, name)
                 setattr(self, name, (rows[index], [sizes[k] for k in members]))
+
+
+def _columns(tables):
+    return [_Column(list(columns)) for columns in zip(*tables, strict=True)]
 
 
 def _padded(indices):

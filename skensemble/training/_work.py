@@ -75,9 +75,12 @@ class Interning:
         """Replace a fit's tensors by equal ones met before; rows to predict are read once, so it would not pay."""
         if isinstance(work, PredictWork):
             return
-        table = tuple(map(self._one, work.job.train.table))
+        tables = {}
         for rows in work.tables:
-            rows.table = table
+            key = id(rows.table)
+            if key not in tables:
+                tables[key] = tuple(map(self._one, rows.table))
+            rows.table = tables[key]
 
     def clear(self):
         """Forget everything."""

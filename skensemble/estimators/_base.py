@@ -1,5 +1,6 @@
 """What `NetClassifier` and `NetRegressor` share: from checked arrays to a job, and from rows to outputs."""
 
+import copy
 from abc import ABCMeta, abstractmethod
 from functools import partial
 from numbers import Integral, Real
@@ -7,14 +8,17 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_context
 from skensemble._random import Stream, seed_from
+from skensemble.augmentation import Augmentation, as_augmentation
+from skensemble.averaging import Averaging, as_averaging
+from skensemble.estimators._rules import rules_of
 from skensemble.networks import as_network
 from skensemble.optimizers import as_optimizer
+from skensemble.regularizers import WeightNoise, as_weight_noise
 from skensemble.training import (
     BestEpoch,
     Job,
@@ -25,6 +29,16 @@ from skensemble.training import (
     predict,
     train,
 )
+from skensemble.validation import named_rows, out_of_bag_rows, split_rows
+
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+_SPECS = {
+    "network": as_network,
+    "optimizer": as_optimizer,
+    "weight_noise": as_weight_noise,
+    "augment": as_augmentation,
+    "averaging": as_averaging,
+}
 
 
 class NetEstimator(BaseEstimator, metaclass=ABCMeta):
@@ -38,7 +52,19 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
         "loss": [str, callable, None],
+        "l1": [_NOT_NEGATIVE, None],
+        "l2": [_NOT_NEGATIVE, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left"), None],
+        "mixup": [_NOT_NEGATIVE, None],
+        "cutmix": [_NOT_NEGATIVE, None],
+        "input_noise": [_NOT_NEGATIVE, None],
+        "weight_noise": [_NOT_NEGATIVE, WeightNoise, None],
+        "augment": [str, callable, Augmentation, None],
+        "grad_clip": [_NOT_NEGATIVE, None],
+        "averaging": [str, Averaging, None],
+        "snapshots": [Interval(Integral, 0, None, closed="left"), None],
         "early_stopping": ["boolean"],
+        "validation": [StrOptions({"split", "oob"}), callable, tuple, list],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -51,12 +77,13 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
     }
 
     def set_params(self, **params):
-        """Set parameters, those of `network` and `optimizer` included, also where these are plain strings.
+        """Set parameters, those of the specs included, also where these are plain strings.
 
         Parameters
         ----------
         **params : dict
-            Names and values; ``network__hidden_sizes`` and ``optimizer__momentum`` reach into the specs.
+            Names and values; ``network__hidden_sizes``, ``optimizer__momentum`` and ``augment__max_angle`` reach into
+            the specs.
 
         Returns
         -------
@@ -67,7 +94,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         ValueError
             If there is no such parameter, or the network or optimizer has no such setting.
         """
-        for name, as_spec in (("network", as_network), ("optimizer", as_optimizer)):
+        for name, as_spec in _SPECS.items():
             if any(key.startswith(f"{name}__") for key in params):
                 params[name] = clone(as_spec(params.get(name, getattr(self, name))))
         return super().set_params(**params)
@@ -138,17 +165,20 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         job = self._make_job(X, y, sample_weight, go_on, epochs, classes, init_score)
         train(job, held_bytes=X.nbytes)
         self.net_ = job.net
-        self._take_history(job.net)
+        self._take_history(job)
         return self
 
     def _make_job(self, X, y, sample_weight, go_on, epochs, classes, init_score):
         target = self._encode(y, go_on, classes)
+        rules = rules_of(self, X.shape[1], epochs)
         offset = None if init_score is None else self._offset(init_score, len(X))
-        weight = self._weights(X, y, sample_weight)
-        used = np.flatnonzero(weight)
+        weight, class_weight = self._weights(X, y, sample_weight)
         net = self.net_ if go_on else None
         stream = net.stream_ if go_on else Stream(seed_from(self.random_state))
-        train_rows, valid_rows = self._split(used, y, stream)
+        train_rows, valid_rows = self._split(X, y, weight, sample_weight, stream)
+        own_rows = self._validation_pair(init_score)
+        # rows that the sample weights leave out validate like any other
+        weight[valid_rows] = np.where(weight[valid_rows] > 0, weight[valid_rows], class_weight[valid_rows])
         for rows in (train_rows, valid_rows):
             weight[rows] /= weight[rows].mean() if len(rows) else 1
         if not go_on:
@@ -156,21 +186,45 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             net = self._new_net(X, train_rows, weight, stream)
         else:
             self._renew(net)
-        dtype = numpy_dtype(net.module_)
-        columns = _cast(X, dtype), self._scale_target(target, dtype), weight.astype(dtype)
-        if offset is not None:
-            columns += (self._scale_offset(offset).astype(dtype),)
-        table = [torch.from_numpy(np.ascontiguousarray(column)).to(net.device) for column in columns]
-        table, offset = table[:3], table[3] if offset is not None else None
+        net.rules_, net.averaging_, net.n_cycles_ = rules, as_averaging(self.averaging), self.snapshots or 1
+        table, offset = self._table(net, X, target, weight, offset)
         train_rows, valid_rows = (torch.from_numpy(rows).to(net.device) for rows in (train_rows, valid_rows))
-        validates = len(valid_rows) > 0
-        return Job(
-            net=net,
-            train=Rows(*table, train_rows, offset),
-            valid=Rows(*table, valid_rows, offset) if validates else None,
-            max_epochs=epochs,
-            best=BestEpoch(self.n_iter_no_change, self.tol) if validates else None,
-        )
+        valid = Rows(*table, valid_rows, offset) if len(valid_rows) else None
+        if own_rows is not None:
+            table_of_own, _ = self._table(net, *own_rows)
+            valid = Rows(*table_of_own, torch.arange(len(own_rows[0]), device=net.device))
+        train = Rows(*table, train_rows, offset)
+        if valid is not None and own_rows is None:
+            valid.table = train.table
+        best = None if valid is None else BestEpoch(self.n_iter_no_change, self.tol)
+        return Job(net=net, train=train, valid=valid, max_epochs=epochs, best=best)
+
+    def _table(self, net, X, target, weight, offset=None):
+        """Columns as tensors of the network's type."""
+        dtype = numpy_dtype(net.module_)
+        columns = [_cast(X, dtype), self._scale_target(target, dtype), weight.astype(dtype)]
+        if offset is not None:
+            columns.append(self._scale_offset(offset).astype(dtype))
+        table = [torch.from_numpy(np.ascontiguousarray(column)).to(net.device) for column in columns]
+        return table[:3], table[3] if offset is not None else None
+
+    def _validation_pair(self, init_score):
+        """Rows of the caller's own that validate, as arrays X, target and weight, or None."""
+        if not self.early_stopping or not isinstance(self.validation, (tuple, list)):
+            return None
+        if len(self.validation) != 2 or init_score is not None:
+            raise ValueError(
+                "validation must be 'split', 'oob', a callable or a pair (X, y), the pair not with init_score. Got "
+                f"{'init_score besides' if len(self.validation) == 2 else f'{len(self.validation)} items'}."
+            )
+        X, y = validate_data(
+            self, *self.validation, reset=False, dtype=[np.float32, np.float64], order="C", multi_output=True,
+            y_numeric=self._y_numeric,
+        )  # fmt: skip
+        target = self._encode(y, True, None)
+        class_weight = self._class_weight(y)
+        weight = np.ones(len(X)) if class_weight is None else class_weight
+        return X, target, weight / weight.mean()
 
     def _offset(self, init_score, n_rows):
         """Turn `init_score` into what is added to the network's outputs, an array of shape (n_rows, n_outputs)."""
@@ -199,29 +253,20 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
                 f"{type(self).__name__} needs at least one row of positive weight. Got sample weights (times class "
                 "weights) that are all zero."
             )
-        return weight / weight.max()  # so that no sum of them overflows
+        weight = weight / weight.max()  # so that no sum of them overflows
+        return weight, np.ones(len(X)) if class_weight is None else class_weight / class_weight.max()
 
-    def _split(self, used, y, stream):
-        """Part the used rows into those that train and those that validate."""
-        if not self.early_stopping:
+    def _split(self, X, y, weight, sample_weight, stream):
+        """Part the rows into those that train and those that validate."""
+        used = np.flatnonzero(weight)
+        if not self.early_stopping or isinstance(self.validation, (tuple, list)):
             return used, used[:0]
-        try:
-            split = ShuffleSplit(1, test_size=self.validation_fraction, random_state=stream.split_seed)
-            if self._stratifies(y):
-                stratified = StratifiedShuffleSplit(
-                    1, test_size=self.validation_fraction, random_state=stream.split_seed
-                )
-                counts = np.unique(y[used], return_counts=True)[1]
-                n_valid = -(-len(used) * self.validation_fraction // 1)
-                if counts.min() >= 2 and min(n_valid, len(used) - n_valid) >= len(counts):
-                    split = stratified
-            train_rows, valid_rows = next(split.split(used, y[used]))
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping=True needs rows to train and rows to validate. Got {len(used)} rows of positive "
-                f"weight and validation_fraction={self.validation_fraction}. Give more rows or switch it off."
-            ) from error
-        return used[np.sort(train_rows)], used[np.sort(valid_rows)]
+        if callable(self.validation):
+            return named_rows(self.validation(X, y, stream.split_seed), used, len(X))
+        if self.validation == "oob":
+            drawn, left_out = out_of_bag_rows(None if sample_weight is None else np.asarray(sample_weight), len(X))
+            return np.intersect1d(drawn, used), left_out
+        return split_rows(used, y, self.validation_fraction, stream.split_seed, self._stratifies(y))
 
     def _new_net(self, X, train_rows, weight, stream):
         """Build and initialise the skorch net of a fresh fit."""
@@ -276,7 +321,12 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
     def _scale_target(self, target, dtype):
         """Return the targets as torch is to see them."""
 
-    def _take_history(self, net):
+    def _take_history(self, job):
+        net = job.net
+        own_table = job.valid is None or job.valid.table is not job.train.table
+        self.validation_indices_ = None if own_table else np.sort(job.valid.index.cpu().numpy())
+        self.snapshots_ = [_module_of(net, state) for state in net.snapshots_] or None
+        net.snapshots_ = []
         self.loss_curve_ = net.history[:, "train_loss"]
         self.n_iter_ = len(self.loss_curve_)
         self.validation_scores_ = None
@@ -299,7 +349,16 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         X = _cast(X, numpy_dtype(module))
         if not X.flags.f_contiguous:  # columns of a table, as bagging picks them, come so; their copy can wait
             X = np.ascontiguousarray(X)
-        return predict(self.net_, torch.from_numpy(X)).numpy().astype(np.float64)
+        X = torch.from_numpy(X)
+        if self.snapshots_ is None:
+            return predict(self.net_, X).numpy().astype(np.float64)
+        return self._mean_outputs(
+            np.stack([predict(self.net_, X, member).numpy().astype(np.float64) for member in self.snapshots_])
+        )
+
+    def _mean_outputs(self, outputs):
+        """One output for each row from those of several members, an array of shape (n_members, n_rows, n_outputs)."""
+        return outputs.mean(axis=0)
 
     def predict(self, X):
         """Predict the targets of rows.
@@ -315,6 +374,13 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             Class labels, 0/1 labels, or values in the units of the targets.
         """
         return self._decode(self._outputs(X))
+
+
+def _module_of(net, state):
+    """A copy of a net's module with another state."""
+    module = copy.deepcopy(net.module_)
+    module.load_state_dict(state)
+    return module
 
 
 def mean_and_scale(values, rows, weight):

@@ -1,0 +1,216 @@
+"""Torch networks as regressors."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+
+from skensemble._compat import fit_context
+from skensemble.estimators._base import NetEstimator, mean_and_scale
+from skensemble.training import RegressorNet
+
+
+class NetRegressor(RegressorMixin, NetEstimator):
+    """A torch network as a regressor, for one target or several.
+
+    The network returns one value an output, and is trained on the mean squared error of targets that are scaled to mean
+    0 and variance 1; predictions come back in the units of the targets.
+
+    Parameters
+    ----------
+    network : str, spec, torch.nn.Module or callable, default="mlp"
+        As in `NetClassifier`.
+    optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="adam"
+        As in `NetClassifier`.
+    lr : float or None, default=None
+        Learning rate. None takes the optimizer's own default.
+    lr_schedule : str, callable or None, default=None
+        As in `NetClassifier`.
+    max_epochs : int, default=50
+        Number of times that training goes through its rows, at the most.
+    batch_size : int or "full", default=128
+        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent.
+    loss : str, torch.nn.Module, its class, callable or None, default=None
+        None is "squared_error"; "absolute_error" and "huber" are known too. A callable gets outputs and scaled targets
+        and returns one number a row, or one a row and output.
+    l1, l2, mixup, cutmix, input_noise, weight_noise, augment, grad_clip, averaging, snapshots : default=off
+        Regularizers, as in `NetClassifier`; mixed rows have mixed targets. Off is 0 or None.
+    early_stopping : bool, default=False
+        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters.
+    validation : {"split", "oob"}, callable or tuple (X, y), default="split"
+        Which rows early stopping watches, as in `NetClassifier`.
+    validation_fraction : float, default=0.1
+        Share of the rows that "split" holds out.
+    n_iter_no_change : int, default=10
+        Epochs without an improvement after which early stopping ends training.
+    tol : float, default=1e-4
+        Least improvement of the validation loss that counts, in units of the scaled targets' variance.
+    scale_inputs : bool, default=True
+        Whether the network begins with a scaling to mean 0 and variance 1, taken from the training rows.
+    callbacks : list of skorch callbacks or None, default=None
+        Copies of them take part in training.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the parameters of the fit before.
+    device : str, default="cpu"
+        "cpu", "cuda", "mps", or "auto", the best there is.
+    random_state : int, RandomState instance or None, default=None
+        Fixes initial weights, order of rows, validation rows and every mask. Global random state is not touched.
+    verbose : int, default=0
+        Whether skorch prints a line an epoch.
+
+    Attributes
+    ----------
+    target_mean_, target_scale_ : ndarray of shape (n_outputs,)
+        Weighted mean and standard deviation of the training rows' targets.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where they are all strings.
+    net_ : skorch.NeuralNetRegressor
+        The skorch net, over scaled targets.
+    module_ : torch.nn.Module
+        The trained network; it returns scaled values.
+    n_iter_ : int
+        Number of epochs that were run.
+    loss_curve_ : list of float
+        Mean training loss of each epoch, on scaled targets.
+    validation_scores_ : list of float or None
+        Negative mean loss on the validation rows after each epoch; None without early stopping.
+    validation_indices_ : ndarray of int or None
+        Positions of the rows of X that validated, sorted; None where none of them did.
+    snapshots_ : list of torch.nn.Module or None
+        The networks at the ends of the cycles, of which the last is `module_`; None without snapshots.
+    best_epoch_ : int
+        The epoch, counted from 1, whose parameters were kept.
+
+    See Also
+    --------
+    NetClassifier : The same for classes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skensemble import NetRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = NetRegressor(lr=0.01, max_epochs=20, random_state=0).fit(X, y)
+    >>> net.predict(X[:3]).shape
+    (3,)
+    """
+
+    _y_numeric = True
+    _default_loss = "squared_error"
+    _net_class = RegressorNet
+    _net_settings: dict = {}
+
+    def __init__(
+        self,
+        network="mlp",
+        *,
+        optimizer="adam",
+        lr=None,
+        lr_schedule=None,
+        max_epochs=50,
+        batch_size=128,
+        loss=None,
+        l1=0.0,
+        l2=0.0,
+        mixup=0.0,
+        cutmix=0.0,
+        input_noise=0.0,
+        weight_noise=0.0,
+        augment=None,
+        grad_clip=None,
+        averaging=None,
+        snapshots=None,
+        early_stopping=False,
+        validation="split",
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        scale_inputs=True,
+        callbacks=None,
+        warm_start=False,
+        device="cpu",
+        random_state=None,
+        verbose=0,
+    ):
+        self.network = network
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.loss = loss
+        self.l1 = l1
+        self.l2 = l2
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.input_noise = input_noise
+        self.weight_noise = weight_noise
+        self.augment = augment
+        self.grad_clip = grad_clip
+        self.averaging = averaging
+        self.snapshots = snapshots
+        self.early_stopping = early_stopping
+        self.validation = validation
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.scale_inputs = scale_inputs
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Go through rows once, from the current parameters where there are any.
+
+        Inputs and targets are scaled as the first call's rows ask for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        self : NetRegressor
+        """
+        return self._fit_once_more(X, y, sample_weight)
+
+    def _encode(self, y, go_on, classes):
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        if go_on and n_outputs != self._n_outputs:
+            raise ValueError(f"y must have the {self._n_outputs} targets of the first fit. Got {n_outputs}.")
+        self._n_outputs, self._one_target = n_outputs, y.ndim == 1
+        return y.reshape(len(y), n_outputs).astype(np.float64)
+
+    def _learn_target_scale(self, target, offset, rows, weight):
+        target = target if offset is None else target - offset
+        self.target_mean_, self.target_scale_ = mean_and_scale(target, rows, weight)
+
+    @property
+    def _one_score(self):
+        return np.ones(1) if self._n_outputs == 1 else None
+
+    def _scale_offset(self, offset):
+        return offset / self.target_scale_
+
+    def _scale_target(self, target, dtype):
+        return ((target - self.target_mean_) / self.target_scale_).astype(dtype)
+
+    def _class_weight(self, y):
+        return None
+
+    def _decode(self, outputs):
+        values = outputs * self.target_scale_ + self.target_mean_
+        return values[:, 0] if self._one_target else values

@@ -1,0 +1,111 @@
+"""From an estimator's parameters to the regularizers of its network, and which of them do not go together."""
+
+from torch import nn
+
+from skensemble.augmentation import Augmentation, as_augmentation
+from skensemble.averaging import as_averaging
+from skensemble.networks import as_network, image_shape
+from skensemble.optimizers import as_optimizer
+from skensemble.regularizers import Rules, as_weight_noise
+from skensemble.schedules import check_rule
+
+_SMOOTHED = (None, "cross_entropy", "binary_cross_entropy", nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
+
+
+def rules_of(estimator, n_inputs, n_epochs):
+    """Check an estimator's regularizers and put them together.
+
+    Parameters
+    ----------
+    estimator : NetEstimator
+        Whose parameters are checked one by one already.
+    n_inputs : int
+        Number of features.
+    n_epochs : int
+        Epochs of the fit.
+
+    Returns
+    -------
+    rules : Rules
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of its range, or two do not go together.
+    """
+    noise, augment = as_weight_noise(estimator.weight_noise), estimator.augment
+    augment = None if augment is None else as_augmentation(augment)
+    averaging = as_averaging(estimator.averaging)
+    for spec in (noise, averaging, augment if isinstance(augment, Augmentation) else None):
+        if spec is not None:
+            spec.check()
+    check_rule(estimator.lr_schedule)
+    shape = image_shape(as_network(estimator.network), n_inputs)
+    rules = Rules(
+        l1=estimator.l1 or 0.0,
+        l2=estimator.l2 or 0.0,
+        label_smoothing=getattr(estimator, "label_smoothing", None) or 0.0,
+        mixup=estimator.mixup or 0.0,
+        cutmix=estimator.cutmix or 0.0,
+        input_noise=estimator.input_noise or 0.0,
+        weight_noise=noise,
+        augment=augment,
+        grad_clip=estimator.grad_clip or 0.0,
+        image_shape=shape,
+    )
+    _check_pairs(estimator, rules)
+    _check_snapshots(estimator, averaging, n_epochs)
+    return rules
+
+
+def _check_pairs(estimator, rules):
+    wants_images = [
+        name
+        for name, wants in (("cutmix", rules.cutmix), ("augment", isinstance(rules.augment, Augmentation)))
+        if wants and rules.image_shape is None
+    ]
+    if wants_images:
+        name = wants_images[0]
+        raise ValueError(
+            f"{name}={getattr(estimator, name)!r} is for networks of images. Got network={estimator.network!r}, whose "
+            "rows have no height and width; take 'convnet', or a Network with an image_shape setting."
+        )
+    loss = estimator.loss
+    if rules.label_smoothing and not (loss in _SMOOTHED or isinstance(loss, _SMOOTHED[3:])):
+        raise ValueError(
+            f"label_smoothing is for the cross entropy. Got loss={loss!r}; set loss to None or label_smoothing to 0."
+        )
+    mixes = "mixup" if rules.mixup else "cutmix"
+    if (
+        (rules.mixup or rules.cutmix)
+        and getattr(estimator, "_multilabel", False)
+        and estimator.class_weight is not None
+    ):
+        raise ValueError(
+            f"{mixes} mixes rows of several labels, for which no class weight is defined. Got "
+            f"class_weight={estimator.class_weight!r}; set it to None, or {mixes} to 0."
+        )
+    info = as_optimizer(estimator.optimizer).info
+    if rules.weight_noise.std and info.create_graph:
+        raise ValueError(
+            "weight_noise is for optimizers that want gradients only. Got "
+            f"{info.name!r}, which wants second derivatives; set weight_noise to 0, or take another."
+        )
+
+
+def _check_snapshots(estimator, averaging, n_epochs):
+    n_snapshots = estimator.snapshots or 0
+    if n_snapshots < 2:
+        return
+    if n_epochs % n_snapshots:
+        raise ValueError(
+            f"snapshots must divide max_epochs, so that each ends a whole cycle. Got snapshots={n_snapshots} and "
+            f"{n_epochs} epochs; take {n_snapshots * max(1, round(n_epochs / n_snapshots))} epochs."
+        )
+    for name, off in (("early_stopping", False), ("averaging", None), ("lr_schedule", None)):
+        value = getattr(estimator, name)
+        if value != off and not (name == "lr_schedule" and value == "cosine"):
+            raise ValueError(
+                f"snapshots keeps the network at the end of each of its own cosine cycles. Got {name}={value!r} "
+                f"besides; set {name} to {off!r}."
+            )
