@@ -68,7 +68,30 @@ def optimizer_paths(found):
     assert abs(held_out["adadelta"] - held_out["rmsprop"]) < found["spread"] / 3
 
 
-CHECKS = (first_fit, optimizer_search, bagging_against_boosting, boosting_noise, optimizer_paths)
+def batch_sizes(found):
+    by_epoch, by_step = found["by_epoch"], found["by_step"]
+    assert by_epoch[1] < 0.05 < 1 < by_epoch[32] < by_epoch[256] < by_epoch["full"]
+    assert by_step[32] == pytest.approx(by_step["full"], rel=0.02)
+    assert by_step[256] == pytest.approx(by_step["full"], rel=0.02)
+    assert by_step[1] == pytest.approx(by_step["full"], rel=0.25)
+    rates = found["rates"]
+    assert 10 * rates[1] < rates[32] <= rates[256] <= rates["full"] < 128 * rates[1]
+    assert all(found["RATES"][0] < rate < found["RATES"][-1] for rate in rates.values())
+    epochs = {size: values.mean() for size, values in found["arrival"].items()}
+    assert epochs[32] == pytest.approx(epochs[1], rel=0.15)
+    assert min(epochs[256], epochs["full"]) > 4 * epochs[32]
+    steps = [epochs[size] * found["STEPS"][size] for size in found["SIZES"]]
+    assert steps[0] > 20 * steps[1]
+    assert steps[1] > steps[2] > steps[3]
+    gap, errors = found["gap"], found["errors"]
+    assert all((values > 0.05).all() and len(set(values)) == 5 for values in gap.values())
+    assert all(abs(found["differences"][size].mean()) < 0.012 for size in (32, 256))
+    assert abs(found["differences"]["full"].mean()) < 2 * errors["full"]
+    assert abs(found["others"] - gap[1].mean()) < 0.01
+    assert all(found["gap_at_end"][size].mean() > gap[size].mean() for size in (32, 256, "full"))
+
+
+CHECKS = (first_fit, optimizer_search, bagging_against_boosting, boosting_noise, optimizer_paths, batch_sizes)
 CLAIMS = {check.__name__: check for check in CHECKS}
 
 
