@@ -4,6 +4,7 @@ import runpy
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("plot_*.py"))
@@ -41,7 +42,57 @@ def boosting_noise(found):
     assert len({tuple(values) for values in found["errors"].values()}) == 5
 
 
-CLAIMS = {check.__name__: check for check in (first_fit, optimizer_search, bagging_against_boosting, boosting_noise)}
+def optimizer_paths(found):
+    along, across = np.transpose([found["overshoot"][name] for name in ("sgd", "nesterov", "momentum")])
+    assert along[0] == across[0] == 0
+    assert along[1] + 0.05 < along[2]
+    assert across[1] + 0.2 < across[2]
+    arrival, step = found["arrival"], found["step_per_gradient"]
+    assert arrival["nesterov"] < arrival["momentum"] < arrival["sgd"]
+    assert arrival["adam"] < arrival["rmsprop"] < arrival["adadelta"] < arrival["adagrad"] < found["N_STEPS"]
+    assert (np.diff(step["adagrad"]) < 0).all()
+    assert found["change"]["adagrad"] < 0.2
+    assert found["change"]["adadelta"] > 3
+    assert step["rmsprop"].min() < step["rmsprop"][0] < step["rmsprop"][-1]
+    assert 0.01 < found["distance"]["rmsprop"] < 0.03
+    assert found["distance"]["adam"] < 1e-5
+    assert found["moved_by_scale"] < 1e-4 < 1e4 < found["sgd_scaled"]
+    train = {name: curves.mean(axis=0) for name, curves in found["train"].items()}
+    held_out = {name: curves[:, -1].mean() for name, curves in found["validation"].items()}
+    assert abs(train["adagrad"][2] / train["rmsprop"][2] - 1) < 0.1
+    assert train["adagrad"][-1] > 1.7 * train["rmsprop"][-1]
+    assert min(train, key=lambda name: train[name][-1]) == "adadelta"
+    assert abs(train["momentum"][-1] / train["sgd"][-1] - 1) < 0.2
+    assert abs(train["momentum"][-1] / train["nesterov"][-1] - 1) < 0.05
+    assert train["adadelta"][-1] < train["rmsprop"][-1] / 2
+    assert abs(held_out["adadelta"] - held_out["rmsprop"]) < found["spread"] / 3
+
+
+def batch_sizes(found):
+    by_epoch, by_step = found["by_epoch"], found["by_step"]
+    assert by_epoch[1] < 0.05 < 1 < by_epoch[32] < by_epoch[256] < by_epoch["full"]
+    assert by_step[32] == pytest.approx(by_step["full"], rel=0.02)
+    assert by_step[256] == pytest.approx(by_step["full"], rel=0.02)
+    assert by_step[1] == pytest.approx(by_step["full"], rel=0.25)
+    rates = found["rates"]
+    assert 10 * rates[1] < rates[32] <= rates[256] <= rates["full"] < 128 * rates[1]
+    assert all(found["RATES"][0] < rate < found["RATES"][-1] for rate in rates.values())
+    epochs = {size: values.mean() for size, values in found["arrival"].items()}
+    assert epochs[32] == pytest.approx(epochs[1], rel=0.15)
+    assert min(epochs[256], epochs["full"]) > 4 * epochs[32]
+    steps = [epochs[size] * found["STEPS"][size] for size in found["SIZES"]]
+    assert steps[0] > 20 * steps[1]
+    assert steps[1] > steps[2] > steps[3]
+    gap, errors = found["gap"], found["errors"]
+    assert all((values > 0.05).all() and len(set(values)) == 5 for values in gap.values())
+    assert all(abs(found["differences"][size].mean()) < 0.012 for size in (32, 256))
+    assert abs(found["differences"]["full"].mean()) < 2 * errors["full"]
+    assert abs(found["others"] - gap[1].mean()) < 0.01
+    assert all(found["gap_at_end"][size].mean() > gap[size].mean() for size in (32, 256, "full"))
+
+
+CHECKS = (first_fit, optimizer_search, bagging_against_boosting, boosting_noise, optimizer_paths, batch_sizes)
+CLAIMS = {check.__name__: check for check in CHECKS}
 
 
 @pytest.fixture
