@@ -7,6 +7,8 @@ from joblib import register_parallel_backend
 __version__ = "0.1.0"
 
 _HOME = {
+    "Augmentation": "augmentation",
+    "Averaging": "averaging",
     "BoostingClassifier": "boosting",
     "BoostingRegressor": "boosting",
     "Comparison": "comparison",
@@ -18,6 +20,7 @@ _HOME = {
     "Network": "networks",
     "Optimizer": "optimizers",
     "ResNet": "networks",
+    "WeightNoise": "regularizers",
     "class_posterior": "datasets",
     "compare": "comparison",
     "conditional_mean": "datasets",

@@ -62,7 +62,7 @@ class Augmentation(BaseEstimator):
     --------
     >>> import numpy as np
     >>> import torch
-    >>> from skensemble.augmentation import Augmentation
+    >>> from skensemble import Augmentation
     >>> augmentation = Augmentation("shift+rotate", max_angle=10)
     >>> images = torch.rand(5, 1, 8, 8)
     >>> drawn = augmentation.draw(5, (1, 8, 8), np.random.default_rng(0))
@@ -138,7 +138,7 @@ class Augmentation(BaseEstimator):
         Examples
         --------
         >>> import numpy as np
-        >>> from skensemble.augmentation import Augmentation
+        >>> from skensemble import Augmentation
         >>> Augmentation("flip", flip_probability=1).draw(2, (3, 8, 8), np.random.default_rng(0))
         array([[1.],
                [1.]])

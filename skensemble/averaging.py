@@ -35,6 +35,12 @@ class Averaging(BaseEstimator):
        and Better Generalization", UAI 2018, Algorithm 1.
     .. [2] B. T. Polyak, A. B. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control and
        Optimization 30, 1992.
+
+    Examples
+    --------
+    >>> from skensemble import Averaging, NetClassifier
+    >>> NetClassifier(averaging=Averaging("swa", start=0.5)).averaging
+    Averaging(start=0.5)
     """
 
     _parameter_constraints = {

@@ -3,7 +3,7 @@
 Here are the rules and their formulas; `skensemble.training` applies them. The first axis of tensors is that of members.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 
 import numpy as np
@@ -32,6 +32,13 @@ class WeightNoise(BaseEstimator):
     ----------
     .. [1] A. Graves, "Practical Variational Inference for Neural Networks", NeurIPS 2011, section 4 with a fixed
        variance.
+
+    Examples
+    --------
+    >>> from skensemble import NetClassifier, WeightNoise
+    >>> net = NetClassifier(weight_noise=WeightNoise(0.1, relative=True))
+    >>> net.set_params(weight_noise__std=0.2).weight_noise
+    WeightNoise(relative=True, std=0.2)
     """
 
     _parameter_constraints = {"std": [Interval(Real, 0, None, closed="left")], "relative": ["boolean"]}
@@ -90,7 +97,7 @@ class Rules:
     mixup: float = 0.0
     cutmix: float = 0.0
     input_noise: float = 0.0
-    weight_noise: WeightNoise = WeightNoise(0.0)
+    weight_noise: WeightNoise = field(default_factory=lambda: WeightNoise(0.0))
     augment: object = None
     grad_clip: float = 0.0
     image_shape: tuple | None = None

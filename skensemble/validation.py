@@ -70,8 +70,8 @@ def out_of_bag_rows(sample_weight, n_rows):
     if not left_out.any():
         raise ValueError(
             "validation='oob' validates on the rows of sample weight 0, which a bootstrap leaves out. Got "
-            f"{'no sample weights' if sample_weight is None else 'no weight that is 0'}. Fit inside a BaggingClassifier "
-            "or BaggingRegressor with bootstrap=True, or set validation='split'."
+            f"{'no sample weights' if sample_weight is None else 'no weight that is 0'}. Fit inside a "
+            "BaggingClassifier or BaggingRegressor with bootstrap=True, or set validation='split'."
         )
     return np.flatnonzero(~left_out), np.flatnonzero(left_out)
 

@@ -1,6 +1,5 @@
 """What `NetClassifier` and `NetRegressor` share: from checked arrays to a job, and from rows to outputs."""
 
-import copy
 from abc import ABCMeta, abstractmethod
 from functools import partial
 from numbers import Integral, Real
@@ -15,6 +14,7 @@ from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_co
 from skensemble._random import Stream, seed_from
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
+from skensemble.estimators._arrays import cast, device_name, mean_and_scale, module_of
 from skensemble.estimators._rules import rules_of
 from skensemble.networks import as_network
 from skensemble.optimizers import as_optimizer
@@ -202,7 +202,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
     def _table(self, net, X, target, weight, offset=None):
         """Columns as tensors of the network's type."""
         dtype = numpy_dtype(net.module_)
-        columns = [_cast(X, dtype), self._scale_target(target, dtype), weight.astype(dtype)]
+        columns = [cast(X, dtype), self._scale_target(target, dtype), weight.astype(dtype)]
         if offset is not None:
             columns.append(self._scale_offset(offset).astype(dtype))
         table = [torch.from_numpy(np.ascontiguousarray(column)).to(net.device) for column in columns]
@@ -284,7 +284,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             train_split=None,
             callbacks=[clone(callback, safe=False) for callback in self.callbacks or []],
             use_caching=False,
-            device=_device(self.device),
+            device=device_name(self.device),
             verbose=int(self.verbose),
             **self._net_settings,
         )
@@ -325,7 +325,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         net = job.net
         own_table = job.valid is None or job.valid.table is not job.train.table
         self.validation_indices_ = None if own_table else np.sort(job.valid.index.cpu().numpy())
-        self.snapshots_ = [_module_of(net, state) for state in net.snapshots_] or None
+        self.snapshots_ = [module_of(net, state) for state in net.snapshots_] or None
         net.snapshots_ = []
         self.loss_curve_ = net.history[:, "train_loss"]
         self.n_iter_ = len(self.loss_curve_)
@@ -346,7 +346,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
         module = self.net_.module_
-        X = _cast(X, numpy_dtype(module))
+        X = cast(X, numpy_dtype(module))
         if not X.flags.f_contiguous:  # columns of a table, as bagging picks them, come so; their copy can wait
             X = np.ascontiguousarray(X)
         X = torch.from_numpy(X)
@@ -374,65 +374,3 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             Class labels, 0/1 labels, or values in the units of the targets.
         """
         return self._decode(self._outputs(X))
-
-
-def _module_of(net, state):
-    """A copy of a net's module with another state."""
-    module = copy.deepcopy(net.module_)
-    module.load_state_dict(state)
-    return module
-
-
-def mean_and_scale(values, rows, weight):
-    """Weighted means and standard deviations of columns, with scale 1 for a constant column.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples, n_columns)
-        Any magnitude that float64 holds.
-    rows : ndarray of int of shape (n_rows,)
-        The rows that count.
-    weight : ndarray of shape (n_samples,)
-        Weights of all rows.
-
-    Returns
-    -------
-    mean, scale : ndarray of shape (n_columns,)
-    """
-    values = values[rows].astype(np.float64)
-    share = weight[rows] / weight[rows].sum()
-    largest = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float64).tiny)
-    values /= largest
-    mean = share @ values
-    variance = share @ (values - mean) ** 2
-    n, eps = len(values), np.finfo(np.float64).eps
-    constant = variance <= n * eps * variance + (n * mean * eps) ** 2
-    return mean * largest, np.where(constant, 1.0, np.sqrt(variance) * largest)
-
-
-def _cast(X, dtype):
-    """Give X the network's type, and refuse what does not fit into it."""
-    if X.dtype == dtype:
-        return X
-    with np.errstate(over="ignore"):
-        cast = X.astype(dtype)
-    if not np.isfinite(cast).all():
-        raise ValueError(
-            f"Input X contains a value too large for {np.dtype(dtype).name}, the network's type. Scale it down, or "
-            "give the network dtype='float64'."
-        )
-    return cast
-
-
-def _device(name):
-    """Turn the parameter `device` into the name of one that is there."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
-    kind = str(name).partition(":")[0]
-    if not there.get(kind, False):
-        raise ValueError(
-            f"device must be one that this machine has: {', '.join(k for k in there if there[k])}, or 'auto'. "
-            f"Got {str(name)!r}."
-        )
-    return str(name)

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from skensemble._compat import fit_context
-from skensemble.estimators._base import NetEstimator, mean_and_scale
+from skensemble.estimators._arrays import mean_and_scale
+from skensemble.estimators._base import NetEstimator
 from skensemble.training import RegressorNet
 
 

@@ -75,12 +75,8 @@ def _check_pairs(estimator, rules):
         raise ValueError(
             f"label_smoothing is for the cross entropy. Got loss={loss!r}; set loss to None or label_smoothing to 0."
         )
-    mixes = "mixup" if rules.mixup else "cutmix"
-    if (
-        (rules.mixup or rules.cutmix)
-        and getattr(estimator, "_multilabel", False)
-        and estimator.class_weight is not None
-    ):
+    mixes = "mixup" if rules.mixup else "cutmix" if rules.cutmix else None
+    if mixes and getattr(estimator, "_multilabel", False) and estimator.class_weight is not None:
         raise ValueError(
             f"{mixes} mixes rows of several labels, for which no class weight is defined. Got "
             f"class_weight={estimator.class_weight!r}; set it to None, or {mixes} to 0."

@@ -1,9 +1,7 @@
 """Many networks as one: parameters stacked along a leading member axis, one batched product a layer for all of them."""
 
 import copy
-import pickle
 from contextlib import ExitStack
-from weakref import WeakKeyDictionary
 
 import torch
 from torch.func import functional_call, vmap
@@ -12,17 +10,16 @@ from skensemble._layers import ScaledNetwork, adopt
 from skensemble._random import Draw, drawing, isolated
 from skensemble.regularizers import weight_names
 from skensemble.training._batched import batched
-from skensemble.training._best_epoch import state_of
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._job import check_output
 from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
 from skensemble.training._regularization import Regularization
 from skensemble.training._structure import CannotStack, structure
 from skensemble.training._table import Table
+from skensemble.training._views import copy_states, own_tensors
 
 _COMPACT_SHARE = 1 / 3
 _LEAST_CHUNK = 1024
-_HOOKS = WeakKeyDictionary()  # what has a live member's `state_dict` copy its values
 
 
 class _NoStream:
@@ -31,52 +28,6 @@ class _NoStream:
     @staticmethod
     def bits(out):
         pass
-
-
-class Checkpoint:
-    """What a net was before a stack took it, so that training can begin anew.
-
-    Parameters
-    ----------
-    job : Job
-        Whose net has not begun to train.
-    """
-
-    def __init__(self, job):
-        self.job = job
-        net = job.net
-        self._state = state_of(net.module_)
-        self._stream = pickle.dumps(net.stream_)
-        self._optimizer = copy.deepcopy(net.optimizer_.state_dict()) if net.optimizer_.state else None
-        self._n_epochs = len(net.history)
-        self._best = copy.deepcopy(job.best)
-
-    def restore(self):
-        """Put the net back."""
-        net = self.job.net
-        own_tensors(net.module_)
-        net.module_.load_state_dict(self._state)
-        net.stream_ = pickle.loads(self._stream)
-        net.initialize_optimizer()
-        if self._optimizer is not None:
-            net.optimizer_.load_state_dict(self._optimizer)
-        del net.history[self._n_epochs :]
-        net.initialize_callbacks()
-        self.job.best = self._best
-
-
-def own_tensors(module):
-    """Give a module tensors of its own in place of views into a stack's storage."""
-    if module in _HOOKS:
-        _HOOKS.pop(module).remove()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.data = parameter.data.clone()
-            parameter.grad = None
-        for layer in module.modules():
-            for name, buffer in layer._buffers.items():
-                if buffer is not None:
-                    layer._buffers[name] = buffer.clone()
 
 
 class Stack:
@@ -288,7 +239,7 @@ class Stack:
         """Stack the members' parameters and buffers, and let their modules be views into the storage."""
         modules = [self._jobs[j].net.module_ for j in self._members]
         for module in modules:
-            _HOOKS[module] = module.register_state_dict_post_hook(_copy_values)
+            copy_states(module)
         with torch.no_grad():
             self._params = _stacked([dict(module.named_parameters()) for module in modules])
             self._buffers = _stacked([dict(module.named_buffers()) for module in modules])
@@ -347,12 +298,6 @@ class Stack:
 
 def _stacked(dicts):
     return {name: torch.stack([tensors[name].data for tensors in dicts]) for name in dicts[0]}
-
-
-def _copy_values(module, state, prefix, metadata):
-    """Copy what a callback keeps of a module: a view that is saved or copied takes the whole stack with it."""
-    for name, value in state.items():
-        state[name] = value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _datasets(job):

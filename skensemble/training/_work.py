@@ -10,9 +10,10 @@ from skensemble.training._job import Job
 from skensemble.training._ledger import TrainedAlone, TrainedStack
 from skensemble.training._net import EVALUATION_ROWS, Interrupted
 from skensemble.training._single import forward, train_single
-from skensemble.training._stack import Checkpoint, Stack, forward_together
+from skensemble.training._stack import Stack, forward_together
 from skensemble.training._structure import CannotStack, stack_key, structure, why_alone
 from skensemble.training._threads import in_threads, shards
+from skensemble.training._views import Checkpoint
 
 _TENSORS_A_PARAMETER = 5
 _FOREIGN_ROWS = 8 * EVALUATION_ROWS

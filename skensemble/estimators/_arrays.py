@@ -1,0 +1,68 @@
+"""Arrays, devices and modules on their way between scikit-learn and torch."""
+
+import copy
+
+import numpy as np
+import torch
+
+
+def module_of(net, state):
+    """A copy of a net's module with another state."""
+    module = copy.deepcopy(net.module_)
+    module.load_state_dict(state)
+    return module
+
+
+def mean_and_scale(values, rows, weight):
+    """Weighted means and standard deviations of columns, with scale 1 for a constant column.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_columns)
+        Any magnitude that float64 holds.
+    rows : ndarray of int of shape (n_rows,)
+        The rows that count.
+    weight : ndarray of shape (n_samples,)
+        Weights of all rows.
+
+    Returns
+    -------
+    mean, scale : ndarray of shape (n_columns,)
+    """
+    values = values[rows].astype(np.float64)
+    share = weight[rows] / weight[rows].sum()
+    largest = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float64).tiny)
+    values /= largest
+    mean = share @ values
+    variance = share @ (values - mean) ** 2
+    n, eps = len(values), np.finfo(np.float64).eps
+    constant = variance <= n * eps * variance + (n * mean * eps) ** 2
+    return mean * largest, np.where(constant, 1.0, np.sqrt(variance) * largest)
+
+
+def cast(X, dtype):
+    """Give X the network's type, and refuse what does not fit into it."""
+    if X.dtype == dtype:
+        return X
+    with np.errstate(over="ignore"):
+        cast = X.astype(dtype)
+    if not np.isfinite(cast).all():
+        raise ValueError(
+            f"Input X contains a value too large for {np.dtype(dtype).name}, the network's type. Scale it down, or "
+            "give the network dtype='float64'."
+        )
+    return cast
+
+
+def device_name(name):
+    """Turn the parameter `device` into the name of one that is there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    kind = str(name).partition(":")[0]
+    if not there.get(kind, False):
+        raise ValueError(
+            f"device must be one that this machine has: {', '.join(k for k in there if there[k])}, or 'auto'. "
+            f"Got {str(name)!r}."
+        )
+    return str(name)
