@@ -9,12 +9,12 @@ from skensemble._random import active_draw
 _LEVELS = 65536
 
 
-class _KeepBits(Function):
-    """Sixteen random bits for each element; under vmap, those of each member from its own stream."""
+class _Kept(Function):
+    """Which elements dropout keeps, as ones and zeros; under vmap, those of each member from its own stream."""
 
     @staticmethod
-    def forward(x):
-        return active_draw().keep_bits(tuple(x.shape))[0].to(x.device)
+    def forward(x, threshold):
+        return active_draw().kept(tuple(x.shape), threshold)[0].to(device=x.device, dtype=x.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -22,14 +22,14 @@ class _KeepBits(Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return None
+        return None, None
 
     @staticmethod
-    def vmap(info, in_dims, x):
+    def vmap(info, in_dims, x, threshold):
         shape = list(x.shape)
         if in_dims[0] is not None:
             del shape[in_dims[0]]
-        return active_draw().keep_bits(tuple(shape)).to(x.device), 0
+        return active_draw().kept(tuple(shape), threshold).to(device=x.device, dtype=x.dtype), 0
 
 
 class _RealRows(Function):
@@ -67,14 +67,17 @@ class Dropout(nn.Dropout):
         """Drop elements of `x`, of shape (n_rows, ...), with probability `p` in training."""
         if not self.training or self.p == 0 or active_draw() is None:
             return super().forward(x)
-        return self.drop(x, _KeepBits.apply(x))
+        return x * (_Kept.apply(x, self.threshold) * self.scale)
 
-    def drop(self, x, bits):
-        """Drop elements of `x` by 16 random bits for each."""
-        threshold = round((1 - self.p) * _LEVELS)
-        if threshold == 0:
-            return x * 0
-        return x * ((bits < threshold).to(x.dtype) * (_LEVELS / threshold))
+    @property
+    def threshold(self):
+        """Under which 16 random bits an element is kept."""
+        return round((1 - self.p) * _LEVELS)
+
+    @property
+    def scale(self):
+        """What kept elements are multiplied by."""
+        return _LEVELS / max(1, self.threshold)
 
 
 class _RealRowsOnly:

@@ -148,23 +148,25 @@ class Draw:
         self.rows = rows
         self.n_rows = None if rows is None else rows.sum(1).tolist()
 
-    def keep_bits(self, shape):
-        """Draw 16 random bits for each element of each member's batch.
+    def kept(self, shape, threshold):
+        """Draw which elements of each member's batch dropout keeps: those whose 16 random bits lie under a threshold.
 
         Parameters
         ----------
         shape : tuple of int
             ``(n_rows, ...)``, the shape of one member's batch.
+        threshold : int
+            Between 0 and 65535.
 
         Returns
         -------
-        bits : Tensor of shape (n_members, n_rows, ...), dtype int32
-            Between 0 and 65535, and 65535 in the rows that are padding, which draw nothing.
+        kept : Tensor of shape (n_members, n_rows, ...), dtype uint8
+            Ones and zeros; zeros in the rows that are padding, which draw nothing.
         """
         bits = np.full((len(self.streams), *shape), 65535, np.uint16)
         for k, stream in enumerate(self.streams):
             stream.bits(bits[k] if self.n_rows is None else bits[k, : self.n_rows[k]])
-        return torch.from_numpy(bits.astype(np.int32))
+        return torch.from_numpy((bits < threshold).view(np.uint8))
 
 
 _ACTIVE = ContextVar("skensemble_draw", default=None)

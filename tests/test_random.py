@@ -111,10 +111,10 @@ def test_padding_draws_nothing():
     rows = torch.zeros(3, 5, dtype=torch.bool)
     for k, n_rows in enumerate((5, 0, 2)):
         rows[k, :n_rows] = True
-    padded = Draw([Stream(k) for k in range(3)], rows).keep_bits((5, 4))
+    padded = Draw([Stream(k) for k in range(3)], rows).kept((5, 4), 40000)
     for k, n_rows in enumerate((5, 0, 2)):
-        assert torch.equal(padded[k, :n_rows], Draw([Stream(k)]).keep_bits((n_rows, 4))[0])
-        assert (padded[k, n_rows:] == 65535).all()
+        assert torch.equal(padded[k, :n_rows], Draw([Stream(k)]).kept((n_rows, 4), 40000)[0])
+        assert not padded[k, n_rows:].any()
 
 
 def test_drawing_is_of_its_thread_and_block():

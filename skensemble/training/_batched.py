@@ -4,6 +4,8 @@ Each rule takes an input of shape (n_members, n_rows, ...) and the stacked param
 would do to the layer, without the time that vmap takes to find out.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.autograd.function import Function
@@ -19,14 +21,21 @@ _ELEMENTWISE = (
 
 
 class _Linear(Function):
-    """Dense layers; with `rectify`, of the rectified input, which is rectified in place."""
+    """Dense layers; with `rectify`, of the rectified input, of which dropout may have `kept` some, `scale` times.
+
+    The input is changed in place then, so that nobody else may see it: its positive elements are those through which
+    gradients pass.
+    """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, rectify):
+    def forward(ctx, x, weight, bias, rectify, kept, scale):
         if rectify:
             x.relu_()
+        if kept is not None:
+            x.mul_(kept)
+            weight = weight * scale
         ctx.save_for_backward(x, weight)
-        ctx.rectify = rectify
+        ctx.rectify, ctx.scale = rectify, scale
         weight = weight.transpose(1, 2)
         return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
 
@@ -37,11 +46,45 @@ class _Linear(Function):
         if grad_x is not None and ctx.rectify:
             torch.ops.aten.threshold_backward.grad_input(grad_x, x, 0, grad_input=grad_x)
         grad_weight = torch.bmm(grad.transpose(1, 2), x) if ctx.needs_input_grad[1] else None
-        return grad_x, grad_weight, grad.sum(1) if ctx.needs_input_grad[2] else None, None
+        if grad_weight is not None and ctx.scale != 1:
+            grad_weight *= ctx.scale
+        return grad_x, grad_weight, grad.sum(1) if ctx.needs_input_grad[2] else None, None, None, None
 
 
-def _linear(layer, own, x, rectify=False):
-    return _Linear.apply(x, own("weight"), own("bias"), rectify)
+class _BatchNorm(Function):
+    """Batch normalization of full batches, by as few passes over the numbers as there can be."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps):
+        n = x.shape[1]
+        mean = x.mean(1, keepdim=True)
+        centred = x - mean
+        var = centred.square().sum(1, keepdim=True) / n
+        running_mean += (mean - running_mean) * momentum
+        running_var += (var * n / (n - 1) - running_var) * momentum
+        inverse = torch.rsqrt(var + eps)
+        factor = inverse if weight is None else inverse * weight
+        ctx.save_for_backward(centred, inverse, factor)
+        ctx.affine = weight is not None
+        return torch.addcmul(bias, centred, factor) if bias is not None else centred * factor
+
+    @staticmethod
+    def backward(ctx, grad):
+        centred, inverse, factor = ctx.saved_tensors
+        n = grad.shape[1]
+        total = grad.sum(1, keepdim=True)
+        along = (grad * centred).sum(1, keepdim=True)
+        grad_x = torch.addcmul(factor * total / -n, grad, factor)
+        grad_x.addcmul_(centred, factor * inverse.square() * along / -n)
+        own = (along * inverse, total) if ctx.affine else (None, None)
+        return grad_x, *own, None, None, None, None
+
+
+def _linear(layer, own, x, rectify=False, dropout=None):
+    kept, scale = None, 1
+    if dropout is not None and dropout.training and dropout.p > 0:
+        kept, scale = _kept(dropout, x), dropout.scale
+    return _Linear.apply(x, own("weight"), own("bias"), rectify, kept, scale)
 
 
 def _scaler(layer, own, x):
@@ -51,7 +94,11 @@ def _scaler(layer, own, x):
 def _dropout(layer, own, x):
     if not layer.training or layer.p == 0:
         return x
-    return layer.drop(x, active_draw().keep_bits(tuple(x.shape[1:])).to(x.device))
+    return x * (_kept(layer, x) * layer.scale)
+
+
+def _kept(layer, x):
+    return active_draw().kept(tuple(x.shape[1:]), layer.threshold).to(device=x.device, dtype=x.dtype)
 
 
 def _affine(own, x):
@@ -74,15 +121,16 @@ def _batch_norm(layer, own, x):
     if not layer.training:
         return _affine(own, (x - running_mean) * torch.rsqrt(running_var + layer.eps))
     rows = active_draw().rows
-    if rows is None:
-        n = torch.tensor(float(x.shape[1]), dtype=x.dtype, device=x.device)
-        mean = x.mean(1, keepdim=True)
-        var = (x - mean).square().mean(1, keepdim=True)
-    else:
-        rows = rows.to(x).unsqueeze(2)
-        n = rows.sum(1, keepdim=True)
-        mean = (x * rows).sum(1, keepdim=True) / n.clamp(min=1)
-        var = ((x - mean).square() * rows).sum(1, keepdim=True) / n.clamp(min=1)
+    if rows is None and x.shape[1] > 1:
+        weight, bias = (None if own(name) is None else own(name).unsqueeze(1) for name in ("weight", "bias"))
+        with torch.no_grad():
+            own("num_batches_tracked").add_(1)
+        return _BatchNorm.apply(x, weight, bias, running_mean, running_var, layer.momentum, layer.eps)
+    rows = x.new_ones(x.shape[:2]) if rows is None else rows.to(x)
+    rows = rows.unsqueeze(2)
+    n = rows.sum(1, keepdim=True)
+    mean = (x * rows).sum(1, keepdim=True) / n.clamp(min=1)
+    var = ((x - mean).square() * rows).sum(1, keepdim=True) / n.clamp(min=1)
     enough = n > 1
     with torch.no_grad():
         step = enough.to(x.dtype) * layer.momentum
@@ -140,20 +188,23 @@ def _steps(module, prefix):
 
 
 def _rectified(steps):
-    """Join a ReLU between two dense layers with the second: nobody else sees its input."""
+    """Join a ReLU, and dropout after it, with the dense layer that follows: nobody else sees their input."""
     kinds = [type(layer) for layer, _, action in steps]
     joined = []
-    for i, (layer, prefix, action) in enumerate(steps):
-        if kinds[i - 1 : i + 2] == [nn.Linear, nn.ReLU, nn.Linear] and i:
-            continue
-        if i > 1 and kinds[i - 2 : i + 1] == [nn.Linear, nn.ReLU, nn.Linear]:
-            action = _rectified_linear
+    for layer, prefix, action in steps:
+        i = len(joined)
         joined.append((layer, prefix, action))
-    return joined
+        for between in ([nn.ReLU], [nn.ReLU, Dropout]):
+            begin = i - len(between)
+            if begin > 0 and kinds[begin:i] == between and kinds[begin - 1] in _UNSEEN and kinds[i] is nn.Linear:
+                dropout = joined[i - 1][0] if len(between) == 2 else None
+                joined[begin:] = [None] * len(between) + [
+                    (layer, prefix, partial(_linear, rectify=True, dropout=dropout))
+                ]
+    return [step for step in joined if step is not None]
 
 
-def _rectified_linear(layer, own, x):
-    return _linear(layer, own, x, rectify=True)
+_UNSEEN = (nn.Linear, BatchNorm1d)  # whose backward passes do not look at their outputs
 
 
 def batched(module):
