@@ -105,16 +105,19 @@ class Stream:
             self._normals[purpose] = torch.Generator().manual_seed(int(seed >> 1))
         out.normal_(generator=self._normals[purpose])
 
-    def bits(self, out):
-        """Fill an array of 16-bit integers with random ones.
+    def below(self, threshold, out):
+        """Tell of random 16-bit integers from the noise generator which of them lie under a threshold.
 
         Parameters
         ----------
-        out : ndarray of uint16, C-contiguous
-            Filled in place from the noise generator.
+        threshold : int
+            Between 0 and 65535.
+        out : ndarray of bool, C-contiguous
+            Filled in place.
         """
-        raw = self.noise.bit_generator.random_raw(-(-out.size // 4)) if out.size else np.empty(0, np.uint64)
-        out.reshape(-1)[:] = raw.view(np.uint16)[: out.size]
+        if out.size:
+            bits = self.noise.bit_generator.random_raw(-(-out.size // 4)).view(np.uint16)
+            np.less(bits[: out.size], threshold, out=out.reshape(-1))
 
     @contextmanager
     def foreign(self):
@@ -163,10 +166,10 @@ class Draw:
         kept : Tensor of shape (n_members, n_rows, ...), dtype uint8
             Ones and zeros; zeros in the rows that are padding, which draw nothing.
         """
-        bits = np.full((len(self.streams), *shape), 65535, np.uint16)
+        kept = np.zeros((len(self.streams), *shape), bool)
         for k, stream in enumerate(self.streams):
-            stream.bits(bits[k] if self.n_rows is None else bits[k, : self.n_rows[k]])
-        return torch.from_numpy((bits < threshold).view(np.uint8))
+            stream.below(threshold, kept[k] if self.n_rows is None else kept[k, : self.n_rows[k]])
+        return torch.from_numpy(kept.view(np.uint8))
 
 
 _ACTIVE = ContextVar("skensemble_draw", default=None)

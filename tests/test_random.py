@@ -96,15 +96,19 @@ def test_foreign_goes_on_from_block_to_block():
     assert states() != before
 
 
-@pytest.mark.parametrize("size", [0, 1, 3, 4, 1001])
-def test_bits(size):
-    out, again = np.zeros(size, np.uint16), np.zeros(size, np.uint16)
-    Stream(0).bits(out)
-    Stream(0).bits(again)
+@pytest.mark.parametrize("threshold", [0, 13107, 65535])
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 10001])
+def test_bits_below_a_threshold(size, threshold):
+    out, again = np.zeros(size, bool), np.ones(size, bool)
+    Stream(0).below(threshold, out)
+    Stream(0).below(threshold, again)
     assert (out == again).all()
-    if size > 1000:
-        assert abs(out.mean() / 65535 - 0.5) < 0.03
-        assert (np.unpackbits(out.view(np.uint8)).mean() - 0.5) < 0.02
+    if size > 10000:
+        assert out.mean() == pytest.approx(threshold / 65536, abs=4 * 0.5 / 100)
+        following = Stream(0)
+        following.below(threshold, out[:4])
+        following.below(threshold, out[4:])
+        assert (out == again).all()  # the next integers of the same sequence
 
 
 def test_padding_draws_nothing():

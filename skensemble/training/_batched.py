@@ -52,13 +52,16 @@ class _Linear(Function):
 
 
 class _BatchNorm(Function):
-    """Batch normalization of full batches, by as few passes over the numbers as there can be."""
+    """Batch normalization of full batches, by few passes over the numbers and little memory.
+
+    With `overwrite` the input is changed in place, which nobody else may see then.
+    """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps):
+    def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps, overwrite):
         n = x.shape[1]
         mean = x.mean(1, keepdim=True)
-        centred = x - mean
+        centred = x.sub_(mean) if overwrite else x - mean
         var = centred.square().sum(1, keepdim=True) / n
         running_mean += (mean - running_mean) * momentum
         running_var += (var * n / (n - 1) - running_var) * momentum
@@ -73,11 +76,12 @@ class _BatchNorm(Function):
         centred, inverse, factor = ctx.saved_tensors
         n = grad.shape[1]
         total = grad.sum(1, keepdim=True)
-        along = (grad * centred).sum(1, keepdim=True)
-        grad_x = torch.addcmul(factor * total / -n, grad, factor)
+        grad_x = grad * centred
+        along = grad_x.sum(1, keepdim=True)
+        torch.addcmul(factor * total / -n, grad, factor, out=grad_x)
         grad_x.addcmul_(centred, factor * inverse.square() * along / -n)
         own = (along * inverse, total) if ctx.affine else (None, None)
-        return grad_x, *own, None, None, None, None
+        return grad_x, *own, None, None, None, None, None
 
 
 def _linear(layer, own, x, rectify=False, dropout=None):
@@ -116,7 +120,7 @@ def _group_norm(layer, own, x):
     return _affine(own, F.group_norm(x.flatten(0, 1), layer.num_groups, eps=layer.eps).reshape(x.shape))
 
 
-def _batch_norm(layer, own, x):
+def _batch_norm(layer, own, x, overwrite=False):
     running_mean, running_var = own("running_mean").unsqueeze(1), own("running_var").unsqueeze(1)
     if not layer.training:
         return _affine(own, (x - running_mean) * torch.rsqrt(running_var + layer.eps))
@@ -125,7 +129,7 @@ def _batch_norm(layer, own, x):
         weight, bias = (None if own(name) is None else own(name).unsqueeze(1) for name in ("weight", "bias"))
         with torch.no_grad():
             own("num_batches_tracked").add_(1)
-        return _BatchNorm.apply(x, weight, bias, running_mean, running_var, layer.momentum, layer.eps)
+        return _BatchNorm.apply(x, weight, bias, running_mean, running_var, layer.momentum, layer.eps, overwrite)
     rows = x.new_ones(x.shape[:2]) if rows is None else rows.to(x)
     rows = rows.unsqueeze(2)
     n = rows.sum(1, keepdim=True)
@@ -193,6 +197,8 @@ def _rectified(steps):
     joined = []
     for layer, prefix, action in steps:
         i = len(joined)
+        if i and kinds[i - 1 : i + 1] == [nn.Linear, BatchNorm1d]:
+            action = partial(_batch_norm, overwrite=True)
         joined.append((layer, prefix, action))
         for between in ([nn.ReLU], [nn.ReLU, Dropout]):
             begin = i - len(between)

@@ -120,9 +120,9 @@ class Regularization:
 
     def _mixed(self, X, y, weight, offset, streams, sizes):
         n_members, n_rows = X.shape[:2]
-        partner = torch.arange(n_rows).repeat(n_members, 1)
-        shares, mask = np.ones(n_members), torch.zeros(n_members, X[0, 0].numel(), dtype=torch.bool)
-        blended = np.ones(n_members)
+        partner = np.tile(np.arange(n_rows), (n_members, 1))
+        mask = np.zeros((n_members, X[0, 0].numel()), bool)
+        shares, blended = np.ones(n_members), np.ones(n_members)
         for k, (rule, stream) in enumerate(zip(self.rules, streams, strict=True)):
             if stream is None or not (rule.mixup or rule.cutmix):
                 continue
@@ -131,29 +131,29 @@ class Regularization:
             alpha = rule.cutmix if cuts else rule.mixup
             shares[k] = rng.beta(alpha, alpha)
             if cuts:
-                box, shares[k] = draw_box(rule.image_shape, shares[k], rng)
-                mask[k] = torch.from_numpy(box)
+                mask[k], shares[k] = draw_box(rule.image_shape, shares[k], rng)
             else:
                 blended[k] = shares[k]
-            partner[k, : sizes[k]] = torch.from_numpy(rng.permutation(sizes[k]))
-        partner = partner.to(X.device)
-        members = torch.arange(n_members, device=X.device)[:, None]
+            partner[k, : sizes[k]] = rng.permutation(sizes[k])
+        flat = torch.from_numpy((partner + n_rows * np.arange(n_members)[:, None]).reshape(-1)).to(X.device)
+
+        def partners(values):
+            return values.flatten(0, 1).index_select(0, flat).reshape(values.shape)
 
         def blend(values, shares):
             shares = torch.from_numpy(shares).to(values).reshape(-1, *[1] * (values.dim() - 1))
-            return torch.lerp(values[members, partner], values, shares)
+            return torch.lerp(partners(values), values, shares)
 
         mixed = blend(X, blended)
         if self._cuts:
-            mask = mask.to(X.device).reshape(n_members, 1, *X.shape[2:])
-            mixed = torch.where(mask, X[members, partner], mixed)
+            mask = torch.from_numpy(mask).to(X.device).reshape(n_members, 1, *X.shape[2:])
+            mixed = torch.where(mask, partners(X), mixed)
         offset = None if offset is None else blend(offset, shares)
         if y.is_floating_point():
             return mixed, [(blend(y, shares), blend(weight, shares))], offset
         # the loss of a class is linear in the distribution over classes: its mixture is that of the losses
         own = torch.from_numpy(shares).to(weight)[:, None]
-        other = weight[members, partner]
-        return mixed, [(y, own * weight), (y[members, partner], (1 - own) * other)], offset
+        return mixed, [(y, own * weight), (partners(y), (1 - own) * partners(weight))], offset
 
     def _noisy_inputs(self, X, streams, sizes, scale):
         noise = torch.zeros(X.shape, dtype=X.dtype)

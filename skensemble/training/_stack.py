@@ -26,7 +26,7 @@ class _NoStream:
     """Stands for the stream of a member that has ended: nothing is drawn."""
 
     @staticmethod
-    def bits(out):
+    def below(threshold, out):
         pass
 
 
