@@ -1,43 +1,92 @@
-"""Peak memory of a grid of 2,000 fits on 100,000 rows of 50 float32 numbers; it stays under 4 GB.
+"""Peak memory: a grid of 2,000 fits on 100,000 rows of 50 float32 numbers, and a bag of 64 against one by one.
 
-Run ``python benchmarks/memory.py``; a first argument takes another number of settings than 400 (of 5 folds each).
+Run ``python benchmarks/memory.py``, or name ``grid`` or ``bag`` after it. Each measurement is a process of its own.
 """
 
+import multiprocessing
 import resource
 import sys
 import threading
 import time
 
 import numpy as np
+from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV
 
 import skensemble as ske
 
-rng = np.random.default_rng(0)
-X = rng.normal(size=(100_000, 50)).astype(np.float32)
-y = (X[:, 0] + X[:, 1] * X[:, 2] > 0).astype(int)
-net = ske.NetClassifier(ske.MLP((8,)), max_epochs=1, batch_size=20_000, random_state=0)
-n_settings = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-search = GridSearchCV(net, {"lr": np.geomspace(1e-4, 1, n_settings)}, cv=5, refit=False)
 
-n_threads, over = [], threading.Event()
+def peak():
+    """Most memory that this process has had, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def watch():
-    while not over.wait(0.1):
-        n_threads.append(threading.active_count())
+def rows(n_rows, n_inputs):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, n_inputs)).astype(np.float32)
+    return X, (X[:, 0] + X[:, 1] * X[:, 2] > 0).astype(int)
 
 
-watcher = threading.Thread(target=watch)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-watcher.start()
-begin = time.perf_counter()
-with ske.fused() as fusion:
-    search.fit(X, y)
-seconds = time.perf_counter() - begin
-over.set()
-watcher.join()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-print(f"{5 * n_settings} fits in {len(fusion.stacks)} stacks, {seconds:.0f} s")
-print(f"threads alive: at most {max(n_threads)}")
-print(f"peak memory: {peak:.2f} GiB, of which {before:.2f} before the search")
+def grid(n_settings=400):
+    X, y = rows(100_000, 50)
+    net = ske.NetClassifier(ske.MLP((8,)), max_epochs=1, batch_size=20_000, random_state=0)
+    search = GridSearchCV(net, {"lr": np.geomspace(1e-4, 1, n_settings)}, cv=5, refit=False)
+    n_threads, over = [], threading.Event()
+
+    def watch():
+        while not over.wait(0.1):
+            n_threads.append(threading.active_count())
+
+    watcher = threading.Thread(target=watch)
+    before = peak()
+    watcher.start()
+    begin = time.perf_counter()
+    with ske.fused() as fusion:
+        search.fit(X, y)
+    seconds = time.perf_counter() - begin
+    over.set()
+    watcher.join()
+    print(f"{5 * n_settings} fits in {len(fusion.stacks)} stacks, {seconds:.0f} s, at most {max(n_threads)} threads")
+    print(f"peak memory: {peak():.2f} GiB, of which {before:.2f} before the search")
+
+
+def fit_bag(is_fused, n_networks, answers):
+    """Fit a bag; tell how much memory it took beyond what was there before, in MiB."""
+    X, y = rows(100_000, 32)
+    # what the libraries take at their first use is no matter of either side
+    ske.NetClassifier(ske.MLP((64, 64)), max_epochs=1, random_state=0).fit(X[:500], y[:500])
+    bag = BaggingClassifier(ske.NetClassifier(ske.MLP((64, 64)), max_epochs=2, random_state=0), n_networks)
+    before = peak()
+    if is_fused:
+        with ske.fused():
+            bag.fit(X, y)
+    else:
+        bag.fit(X, y)
+    answers.put((before * 2**10, (peak() - before) * 2**10))
+
+
+def bag(n_networks=64):
+    context = multiprocessing.get_context("spawn")
+    taken = {}
+    for is_fused in (False, True):
+        answers = context.Queue()
+        process = context.Process(target=fit_bag, args=(is_fused, n_networks, answers))
+        process.start()
+        taken[is_fused] = answers.get()
+        process.join()
+    module = ske.MLP((64, 64)).build(32, 2)
+    n_parameters = sum(parameter.numel() for parameter in module.parameters())
+    # parameters, gradients and two moments; inputs, sums and activations of a batch, with their gradients
+    own = 4 * n_networks * (4 * n_parameters + 128 * 2 * (32 + 4 * 64 + 2)) / 2**20
+    (before_single, single), (before_stack, stack) = taken[False], taken[True]
+    print(f"one by one: {before_single:.0f} MiB before, {single:.0f} more while a bag of {n_networks} was fitted")
+    print(f"fused: {before_stack:.0f} MiB before, {stack:.0f} more; the stack's own tensors are {own:.0f}")
+    total = (before_stack + stack - own) / (before_single + single)
+    print(f"peak without the stack's own tensors: {total:.2f} times that of one by one")
+
+
+ALL = {"grid": grid, "bag": bag}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ALL:
+        ALL[name]()

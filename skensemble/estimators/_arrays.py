@@ -13,6 +13,9 @@ def module_of(net, state):
     return module
 
 
+_PART = 4096
+
+
 def mean_and_scale(values, rows, weight):
     """Weighted means and standard deviations of columns, with scale 1 for a constant column.
 
@@ -29,13 +32,19 @@ def mean_and_scale(values, rows, weight):
     -------
     mean, scale : ndarray of shape (n_columns,)
     """
-    values = values[rows].astype(np.float64)
     share = weight[rows] / weight[rows].sum()
-    largest = np.maximum(np.abs(values).max(axis=0), np.finfo(np.float64).tiny)
-    values /= largest
-    mean = share @ values
-    variance = share @ (values - mean) ** 2
-    n, eps = len(values), np.finfo(np.float64).eps
+    parts = [slice(begin, begin + _PART) for begin in range(0, len(rows), _PART)]
+
+    def part(i):
+        return values[rows[parts[i]]].astype(np.float64)
+
+    # in parts and in three passes, since many fits may be at this point together, and each held a copy of its rows
+    numbers = range(len(parts))
+    largest = np.max([np.abs(part(i)).max(axis=0) for i in numbers], axis=0)
+    largest = np.maximum(largest, np.finfo(np.float64).tiny)
+    mean = sum(share[parts[i]] @ (part(i) / largest) for i in numbers)
+    variance = sum(share[parts[i]] @ (part(i) / largest - mean) ** 2 for i in numbers)
+    n, eps = len(rows), np.finfo(np.float64).eps
     constant = variance <= n * eps * variance + (n * mean * eps) ** 2
     return mean * largest, np.where(constant, 1.0, np.sqrt(variance) * largest)
 

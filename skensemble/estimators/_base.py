@@ -253,8 +253,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
                 f"{type(self).__name__} needs at least one row of positive weight. Got sample weights (times class "
                 "weights) that are all zero."
             )
-        weight = weight / weight.max()  # so that no sum of them overflows
-        return weight, np.ones(len(X)) if class_weight is None else class_weight / class_weight.max()
+        weight /= weight.max()  # so that no sum of them overflows
+        return weight, np.broadcast_to(1.0, len(X)) if class_weight is None else class_weight / class_weight.max()
 
     def _split(self, X, y, weight, sample_weight, stream):
         """Part the rows into those that train and those that validate."""

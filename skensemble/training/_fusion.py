@@ -16,6 +16,7 @@ from skensemble.training._work import Interning, PredictWork, run_together
 
 _SHARE_OF_FREE_MEMORY, _ENOUGH_MEMORY = 1 / 8, 2**30
 _HELD_BESIDE = 1.5  # a task that holds training rows holds test rows, targets, weights and their tensors too
+_AT_ONCE = 4  # what tasks need in passing, while they check and copy their data, is not needed by all of them at once
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -278,10 +279,10 @@ class Fusion:
                         self._waiting.append(item)
             del batch, item
 
-    def _start_tasks(self):
+    def _start_tasks(self, at_most=_AT_ONCE):
         """Start queued tasks for which there is room; return whether there were any."""
         started, left = [], []
-        while self._queue:
+        while self._queue and len(started) < at_most:
             task = heapq.heappop(self._queue)
             level = task.call.level
             if self._n_started.get(level, 0) < self._limit():
@@ -293,7 +294,8 @@ class Fusion:
             task = left.pop(0)
             self._n_started[task.call.level] += 1
             started.append((task, Place(task)))
-        self._queue = left
+        for task in left:
+            heapq.heappush(self._queue, task)
         for _, place in started:
             self._settle(place)
         for task, place in started:
@@ -335,7 +337,7 @@ class Fusion:
                     self._n_started[call.level] -= 1
                     place.task = None
                     if place.predicts:
-                        self._start_tasks()  # nobody waits for a stack
+                        self._start_tasks(at_most=1)  # nobody waits for a stack
                     self._settle(place)
 
     def _release(self, item, error=None):

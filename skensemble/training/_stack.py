@@ -274,7 +274,7 @@ class Stack:
 
     def _check_rows_are_independent(self):
         """Refuse a network whose rows affect each other, or that draws from global random state or changes itself."""
-        X = self._table.batch(self._table.train[0][:1, :4])[0]
+        X = self._table.batch(self._table.train[0][None, :4])[0]
         n_real = max(1, X.shape[1] - 1)
         net = self._jobs[self._members[0]].net
         real = torch.arange(X.shape[1])[None] < n_real

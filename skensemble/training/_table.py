@@ -1,5 +1,6 @@
 """The rows of a stack: equal columns stored once, and each step's batch of all members gathered at once."""
 
+import numpy as np
 import torch
 
 
@@ -32,21 +33,22 @@ class Table:
 
     Attributes
     ----------
-    train, valid : tuple of (Tensor of shape (n_members, n_rows), list of int)
-        For each member the rows that train or validate, filled up with its own first one, and how many there are.
-        `valid` is None where no row validates.
+    train : list of Tensor of shape (n_rows,)
+        For each member the rows that train.
+    valid : tuple of (Tensor of shape (n_members, n_rows), list of int), or None where no row validates
+        For each member the rows that validate, filled up with its own first one, and how many there are.
     """
 
     def __init__(self, jobs):
         self._columns = self._valid_columns = _columns([job.train.table for job in jobs])
-        self.train, self.valid = _padded([job.train.index for job in jobs]), None
+        self.train, self.valid = [job.train.index for job in jobs], None
         if jobs[0].valid is not None:
             self.valid = _padded([job.valid.index for job in jobs])
             if any(job.valid.table is not job.train.table for job in jobs):
                 self._valid_columns = _columns([job.valid.table for job in jobs])
 
     def shuffled(self, streams):
-        """Return the training rows in each member's own new order, and how many each has.
+        """Return the training rows in each member's own new order, filled up, and how many each has.
 
         Parameters
         ----------
@@ -58,12 +60,13 @@ class Table:
         rows : Tensor of shape (n_members, n_rows)
         sizes : list of int
         """
-        rows, sizes = self.train
-        order = torch.arange(rows.shape[1]).repeat(len(rows), 1)
-        for k, stream in enumerate(streams):
-            if stream is not None:
-                order[k, : sizes[k]] = torch.from_numpy(stream.shuffle.permutation(sizes[k]))
-        return rows.gather(1, order.to(rows.device)), sizes
+        sizes = [len(index) for index in self.train]
+        rows = np.empty((len(sizes), max(sizes)), np.int64)
+        for row, index, stream in zip(rows, self.train, streams, strict=True):
+            index = index.cpu().numpy()
+            row[: len(index)] = index if stream is None else index[stream.shuffle.permutation(len(index))]
+            row[len(index) :] = index[0]
+        return torch.from_numpy(rows).to(self.train[0].device), sizes
 
     def batch(self, rows):
         """Return X, y, weight and perhaps offset for rows of shape (n_members, n_rows) of the first members."""
@@ -78,10 +81,10 @@ class Table:
         index = torch.tensor(members)
         for column in {*self._columns, *self._valid_columns}:
             column.begins = column.begins[index]
-        for name in ("train", "valid"):
-            if getattr(self, name) is not None:
-                rows, sizes = getattr(self, name)
-                setattr(self, name, (rows[index], [sizes[k] for k in members]))
+        self.train = [self.train[k] for k in members]
+        if self.valid is not None:
+            rows, sizes = self.valid
+            self.valid = rows[index], [sizes[k] for k in members]
 
 
 def _columns(tables):
