@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine, make_friedman1
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -18,13 +18,14 @@ from sklearn.ensemble import (
     GradientBoostingRegressor,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score, cross_validate
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skensemble import MLP, BoostingClassifier, BoostingRegressor, NetClassifier, NetRegressor, fused
+from skensemble.boosting import _additive
 from skensemble.boosting._losses import REGRESSION_LOSSES, LogLoss, pinball, weighted_quantile
 from skensemble.boosting._reweighting import capped
 
@@ -302,15 +303,75 @@ def test_sequences_side_by_side_train_round_after_round_as_one(booster, cross_fi
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
-def test_bags_of_sequences_and_sequences_of_bags_are_fused():
+@pytest.mark.parametrize(
+    ("search", "members_of_rounds"),
+    [
+        (lambda net, X, y: BaggingClassifier(BoostingClassifier(net, 2), 5, random_state=0).fit(X, y), [5, 5]),
+        (lambda net, X, y: BoostingClassifier(BaggingClassifier(net, 4), 2, random_state=0).fit(X, y), [4, 4]),
+        (
+            lambda net, X, y: cross_validate(
+                BoostingClassifier(BaggingClassifier(net, 4), 2, random_state=0), X, y, cv=3
+            ),
+            [12, 12],
+        ),
+        (
+            lambda net, X, y: GridSearchCV(
+                BoostingClassifier(net, 2, random_state=0), {"learning_rate": [0.3, 1.0], "weight_cap": [None, 4]}, cv=3
+            ).fit(X, y),
+            [12, 12, 1, 1],
+        ),
+        (
+            lambda net, X, y: GridSearchCV(
+                BoostingClassifier(net, 3, method="stagewise", random_state=0),
+                {"n_estimators": [1, 3], "estimator__network__hidden_sizes": [(8,), (4,)]},
+                cv=2,
+                refit=False,
+            ).fit(X, y),
+            [4, 4, 2, 2, 2, 2],
+        ),
+        (
+            lambda net, X, y: GridSearchCV(
+                BaggingClassifier(BoostingClassifier(net, 2), 3, random_state=0),
+                {"estimator__learning_rate": [0.3, 1.0]},
+                cv=2,
+                refit=False,
+            ).fit(X, y),
+            [12, 12],
+        ),
+        (
+            lambda net, X, y: GridSearchCV(
+                BoostingClassifier(BaggingClassifier(net, 3), 2, random_state=0),
+                {"learning_rate": [0.3, 1.0]},
+                cv=2,
+                refit=False,
+            ).fit(X, y),
+            [12, 12],
+        ),
+    ],
+    ids=[
+        "bag of boosts",
+        "boost of bags",
+        "folds",
+        "grid",
+        "grid of shapes",
+        "grid, bag of boosts",
+        "grid, boost of bags",
+    ],
+)
+def test_folds_grid_points_and_bags_train_round_after_round_as_one(search, members_of_rounds):
     X, y = load_iris(return_X_y=True)
     net = NetClassifier(**SMALL)
     with fused() as fusion:
-        BaggingClassifier(BoostingClassifier(net, 2), 5, random_state=0).fit(X, y)
-    assert [stack.n_members for stack in fusion.stacks] == [5, 5]
-    with fused() as fusion:
-        cross_val_score(BoostingClassifier(BaggingClassifier(net, 4), 2, random_state=0), X, y, cv=3)
-    assert [stack.n_members for stack in fusion.stacks] == [12, 12]
+        together = search(net, X, y)
+    assert [stack.n_members for stack in fusion.stacks] == members_of_rounds
+    assert not fusion.alone
+    np.testing.assert_allclose(_found(together, X), _found(search(net, X, y), X), atol=1e-4)
+
+
+def _found(done, X):
+    if isinstance(done, GridSearchCV):
+        return done.cv_results_["mean_test_score"]
+    return done["test_score"] if isinstance(done, dict) else done.predict_proba(X)
 
 
 # Learners
@@ -461,6 +522,25 @@ def test_corrective_epochs_lower_the_loss_of_the_sum():
     X, y = load_diabetes(return_X_y=True)
     plain = BoostingRegressor(NetRegressor(**SMALL), 2, method="stagewise", random_state=0).fit(X, y)
     assert clone(plain).set_params(corrective_epochs=10).fit(X, y).train_score_[-1] > plain.train_score_[-1]
+
+
+def test_corrective_epochs_keep_what_late_rounds_have_learned(monkeypatch):
+    X, y = make_friedman1(600, random_state=0)
+    net = NetRegressor(MLP(hidden_sizes=(16,)), lr=0.02, max_epochs=30)
+    plain = BoostingRegressor(net, 8, method="stagewise", learning_rate=1.0, random_state=0).fit(X, y)
+    rates, tune_together = [], _additive.tune_together
+
+    def watched(summands, *args):
+        rates.append([(summand.net.lr, summand.scale) for summand in summands])
+        tune_together(summands, *args)
+
+    monkeypatch.setattr(_additive, "tune_together", watched)
+    tuned = clone(plain).set_params(corrective_epochs=2).fit(X, y)
+    assert tuned.train_score_[-1] > plain.train_score_[-1]  # -0.17 and -0.19; at full rates it would be -0.95
+    assert [member.net_.lr for member in tuned.estimators_] == [0.02] * 8
+    for k, of_round in enumerate(rates, 1):
+        last = of_round[-1][1]
+        np.testing.assert_allclose([rate for rate, _ in of_round], [0.02 * min(1, last / s) / k for _, s in of_round])
 
 
 @pytest.mark.parametrize("loss", list(REGRESSION_LOSSES))
