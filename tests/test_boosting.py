@@ -1,32 +1,27 @@
-"""Boosting: scikit-learn's own as oracles, identities, and what must not crash."""
+"""Boosting: identities, rounds that are trained as one, and what must not crash; oracles are in a file of their own."""
 
 import pickle
 import warnings
 
 import numpy as np
 import pytest
-from scipy.optimize import approx_fprime
-from scipy.special import log_softmax, softmax
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
+from sklearn.datasets import load_diabetes, load_iris, load_wine, make_friedman1
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier,
-    AdaBoostRegressor,
     BaggingClassifier,
-    GradientBoostingClassifier,
-    GradientBoostingRegressor,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score, cross_validate
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skensemble import MLP, BoostingClassifier, BoostingRegressor, NetClassifier, NetRegressor, fused
-from skensemble.boosting._losses import REGRESSION_LOSSES, LogLoss, pinball, weighted_quantile
-from skensemble.boosting._reweighting import capped
+from skensemble.boosting import _additive
+from skensemble.boosting._losses import REGRESSION_LOSSES
 
 SMALL = {"network": MLP(hidden_sizes=(8,)), "lr": 0.05, "max_epochs": 6}
 STUMP = DecisionTreeClassifier(max_depth=1)
@@ -54,176 +49,6 @@ def raw_of(booster, X):
 
 
 every_method = pytest.mark.parametrize("booster", METHODS, ids=name_of)
-
-# Oracles
-
-
-@pytest.mark.parametrize("load", [load_breast_cancer, load_wine])
-@pytest.mark.parametrize("learning_rate", [1.0, 0.3])
-def test_samme_is_adaboost(load, learning_rate):
-    X, y = load(return_X_y=True)
-    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
-    tree = DecisionTreeClassifier(max_depth=2, max_features=3)
-    oracle = AdaBoostClassifier(tree, n_estimators=9, learning_rate=learning_rate, random_state=3).fit(X, y, weight)
-    ours = BoostingClassifier(tree, 9, learning_rate=learning_rate, random_state=3).fit(X, y, weight)
-    assert ours.n_estimators_ == 9
-    for name in ("estimator_weights_", "estimator_errors_"):
-        np.testing.assert_allclose(getattr(ours, name), getattr(oracle, name), rtol=0, atol=1e-12)
-    for name in ("decision_function", "predict_proba"):
-        np.testing.assert_allclose(getattr(ours, name)(X), getattr(oracle, name)(X), rtol=0, atol=1e-12)
-        pairs = zip(getattr(ours, f"staged_{name}")(X), getattr(oracle, f"staged_{name}")(X), strict=True)
-        for mine, theirs in pairs:
-            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-12)
-    assert list(ours.staged_score(X, y)) == list(oracle.staged_score(X, y))
-    assert len(set(map(bytes, ours.member_predictions(X)))) == 9
-
-
-@pytest.mark.parametrize("learning_rate", [1.0, 0.3])
-def test_r2_is_adaboost(learning_rate):
-    X, y = load_diabetes(return_X_y=True)
-    tree = DecisionTreeRegressor(max_depth=3, max_features=3)
-    oracle = AdaBoostRegressor(tree, n_estimators=9, learning_rate=learning_rate, random_state=3).fit(X, y)
-    ours = BoostingRegressor(tree, 9, learning_rate=learning_rate, random_state=3).fit(X, y)
-    n = ours.n_estimators_
-    assert n == len(oracle.estimators_) > 3
-    np.testing.assert_allclose(ours.estimator_weights_, oracle.estimator_weights_[:n], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(ours.estimator_errors_, oracle.estimator_errors_[:n], rtol=0, atol=1e-12)
-    for mine, theirs in zip(ours.staged_predict(X), oracle.staged_predict(X), strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-12)
-
-
-def test_gradient_of_squared_error_is_gradient_boosting_stage_by_stage():
-    X, y = load_diabetes(return_X_y=True)
-    weight = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
-    oracle = GradientBoostingRegressor(n_estimators=10, max_depth=3, random_state=0).fit(X, y, weight)
-    tree = DecisionTreeRegressor(max_depth=3)
-    ours = BoostingRegressor(tree, 10, method="gradient", random_state=0).fit(X, y, weight)
-    for mine, theirs in zip(ours.staged_predict(X), oracle.staged_predict(X), strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-12)
-
-
-@pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_iris])
-def test_gradient_reaches_the_log_loss_of_gradient_boosting(load):
-    X, y = load(return_X_y=True)
-    cv = StratifiedKFold(5, shuffle=True, random_state=0)
-    scores = [
-        -cross_val_score(model, X, y, cv=cv, scoring="neg_log_loss")
-        for model in (
-            BoostingClassifier(DecisionTreeRegressor(max_depth=3), 30, method="gradient", random_state=0),
-            GradientBoostingClassifier(n_estimators=30, random_state=0),
-        )
-    ]
-    difference = scores[0] - scores[1]
-    assert difference.mean() < 2 * difference.std(ddof=1) / 5**0.5
-    assert scores[0].mean() < 0.25
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_log_loss_has_the_gradient_and_the_newton_step_of_its_formula(n_classes, rng):
-    loss = LogLoss(n_classes)
-    scores, y = rng.normal(size=(6, loss.n_scores)), rng.integers(n_classes, size=6)
-    full = scores if n_classes > 2 else np.hstack([np.zeros((6, 1)), scores])
-    np.testing.assert_allclose(loss.losses(y, scores), -log_softmax(full, axis=1)[np.arange(6), y])
-    target, curvature = loss.newton(y, scores)
-    for i in range(6):
-        numeric = approx_fprime(scores[i], lambda row, i=i: loss.losses(y[i : i + 1], row[None])[0])
-        np.testing.assert_allclose(loss.gradient(y, scores)[i], -numeric, atol=1e-6)
-        p, g = softmax(full[i]), loss.gradient(y, scores)[i]
-        hessian = (np.diag(p) - np.outer(p, p))[-loss.n_scores :, -loss.n_scores :]
-        assert curvature[i] == pytest.approx(g @ hessian @ g / (g @ g))
-        np.testing.assert_allclose(target[i] * curvature[i], g)
-
-
-@pytest.mark.parametrize("name", list(REGRESSION_LOSSES))
-def test_regression_losses_line_search_beats_a_grid(name, rng):
-    loss = REGRESSION_LOSSES[name](0.8)
-    y, scores, direction, weight = (
-        rng.normal(size=50),
-        rng.normal(size=(50, 1)),
-        rng.normal(size=(50, 1)),
-        rng.random(50),
-    )
-    direction += y[:, None]
-    loss.prepare(y, scores, weight)
-
-    def total(step):
-        return weight @ loss.losses(y, scores + step * direction)
-
-    numeric = (loss.losses(y, scores + 1e-7) - loss.losses(y, scores - 1e-7)) / 2e-7
-    np.testing.assert_allclose(loss.gradient(y, scores)[:, 0], -numeric, atol=1e-5)
-    found = loss.step(y, scores, direction, weight)
-    assert 0 < found < 2
-    assert total(found) <= min(total(step) for step in np.linspace(0, 2, 2001)) + 1e-9
-    start = loss.start(y, weight)
-    at = [weight @ loss.losses(y, np.full((50, 1), value)) for value in [start[0], *np.linspace(-2, 2, 401)]]
-    assert name == "huber" or at[0] <= min(at) + 1e-9
-
-
-def test_weighted_quantile_is_that_of_repeated_rows(rng):
-    values, counts = rng.normal(size=30), rng.integers(0, 4, 30)
-    assert weighted_quantile(values, counts.astype(float), 0.5) == pytest.approx(np.median(np.repeat(values, counts)))
-
-
-def test_pinball_is_least_at_the_quantile(rng):
-    import torch
-
-    values = torch.from_numpy(rng.normal(size=999))
-    at = [float(pinball(0.8)(torch.tensor(q), values).mean()) for q in np.quantile(values, [0.7, 0.8, 0.9])]
-    assert at[1] == min(at)
-
-
-def test_capped_weights_add_up_and_keep_the_order():
-    weight, start = np.array([0.9, 0.06, 0.04]), np.full(3, 1 / 3)
-    np.testing.assert_allclose(capped(weight, 1.5 * start), [0.5, 0.3, 0.2])
-    np.testing.assert_allclose(capped(weight, start), start)
-    np.testing.assert_allclose(capped(weight, 3 * start), weight)
-
-
-# init_score
-
-
-def test_init_score_of_a_regressor_is_the_same_as_learning_the_residuals():
-    X, y = load_diabetes(return_X_y=True)
-    known = np.random.default_rng(0).normal(0, 50, len(y))
-    net = NetRegressor(MLP(hidden_sizes=(8,), dtype="float64"), max_epochs=3, random_state=0)
-    ours = clone(net).fit(X, y, init_score=known).predict(X)
-    np.testing.assert_allclose(ours, clone(net).fit(X, y - known).predict(X), rtol=1e-9)
-    assert np.abs(ours - clone(net).fit(X, y).predict(X)).max() > 1
-
-
-def test_init_score_of_a_classifier_is_in_the_loss_and_not_in_the_predictions():
-    X, y = load_iris(return_X_y=True)
-    sure = 12.0 * np.eye(3)[y]
-    net = NetClassifier(MLP(hidden_sizes=(8,)), optimizer="sgd", max_epochs=3, random_state=0)
-    told = clone(net).fit(X, y, init_score=sure)
-    assert told.loss_curve_[0] < 1e-3 < clone(net).fit(X, y).loss_curve_[0]
-    # nothing was left to be learned, so that its own contribution stays that of the initial weights
-    still = clone(net).set_params(lr=1e-12).fit(X, y)
-    np.testing.assert_allclose(told.predict_proba(X), still.predict_proba(X), atol=1e-3)
-
-
-def test_init_score_of_two_classes_may_be_log_odds():
-    X, y = load_breast_cancer(return_X_y=True)
-    odds = np.random.default_rng(0).normal(size=len(y))
-    net = NetClassifier(MLP(hidden_sizes=(8,)), max_epochs=2, random_state=0)
-    one = clone(net).fit(X, y, init_score=odds).predict_proba(X)
-    two = clone(net).fit(X, y, init_score=np.stack([0 * odds, odds], axis=1)).predict_proba(X)
-    np.testing.assert_allclose(one, two, atol=1e-5)
-
-
-@pytest.mark.parametrize("validates", [False, True])
-def test_init_score_in_a_stack_is_as_one_by_one(validates):
-    X, y = load_iris(return_X_y=True)
-    known = np.random.default_rng(0).normal(size=(150, 3))
-    net = NetClassifier(MLP(hidden_sizes=(8,)), max_epochs=3, early_stopping=validates, random_state=0)
-    bag = BoostingClassifier(net, 1, method="stagewise", cross_fit=3, random_state=0)
-    with fused() as fusion:
-        together = clone(bag).fit(X, y).decision_function(X)
-    assert [stack.n_members for stack in fusion.stacks] == [3]
-    np.testing.assert_allclose(together, clone(bag).fit(X, y).decision_function(X), atol=1e-5)
-    with pytest.raises(ValueError, match=r"init_score must have .*\(150, 3\)\. Got shape \(150, 2\)"):
-        net.fit(X, y, init_score=known[:, :2])
-
 
 # What holds for every method
 
@@ -302,15 +127,75 @@ def test_sequences_side_by_side_train_round_after_round_as_one(booster, cross_fi
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
-def test_bags_of_sequences_and_sequences_of_bags_are_fused():
+@pytest.mark.parametrize(
+    ("search", "members_of_rounds"),
+    [
+        (lambda net, X, y: BaggingClassifier(BoostingClassifier(net, 2), 5, random_state=0).fit(X, y), [5, 5]),
+        (lambda net, X, y: BoostingClassifier(BaggingClassifier(net, 4), 2, random_state=0).fit(X, y), [4, 4]),
+        (
+            lambda net, X, y: cross_validate(
+                BoostingClassifier(BaggingClassifier(net, 4), 2, random_state=0), X, y, cv=3
+            ),
+            [12, 12],
+        ),
+        (
+            lambda net, X, y: GridSearchCV(
+                BoostingClassifier(net, 2, random_state=0), {"learning_rate": [0.3, 1.0], "weight_cap": [None, 4]}, cv=3
+            ).fit(X, y),
+            [12, 12, 1, 1],
+        ),
+        (
+            lambda net, X, y: GridSearchCV(
+                BoostingClassifier(net, 3, method="stagewise", random_state=0),
+                {"n_estimators": [1, 3], "estimator__network__hidden_sizes": [(8,), (4,)]},
+                cv=2,
+                refit=False,
+            ).fit(X, y),
+            [4, 4, 2, 2, 2, 2],
+        ),
+        (
+            lambda net, X, y: GridSearchCV(
+                BaggingClassifier(BoostingClassifier(net, 2), 3, random_state=0),
+                {"estimator__learning_rate": [0.3, 1.0]},
+                cv=2,
+                refit=False,
+            ).fit(X, y),
+            [12, 12],
+        ),
+        (
+            lambda net, X, y: GridSearchCV(
+                BoostingClassifier(BaggingClassifier(net, 3), 2, random_state=0),
+                {"learning_rate": [0.3, 1.0]},
+                cv=2,
+                refit=False,
+            ).fit(X, y),
+            [12, 12],
+        ),
+    ],
+    ids=[
+        "bag of boosts",
+        "boost of bags",
+        "folds",
+        "grid",
+        "grid of shapes",
+        "grid, bag of boosts",
+        "grid, boost of bags",
+    ],
+)
+def test_folds_grid_points_and_bags_train_round_after_round_as_one(search, members_of_rounds):
     X, y = load_iris(return_X_y=True)
     net = NetClassifier(**SMALL)
     with fused() as fusion:
-        BaggingClassifier(BoostingClassifier(net, 2), 5, random_state=0).fit(X, y)
-    assert [stack.n_members for stack in fusion.stacks] == [5, 5]
-    with fused() as fusion:
-        cross_val_score(BoostingClassifier(BaggingClassifier(net, 4), 2, random_state=0), X, y, cv=3)
-    assert [stack.n_members for stack in fusion.stacks] == [12, 12]
+        together = search(net, X, y)
+    assert [stack.n_members for stack in fusion.stacks] == members_of_rounds
+    assert not fusion.alone
+    np.testing.assert_allclose(_found(together, X), _found(search(net, X, y), X), atol=1e-4)
+
+
+def _found(done, X):
+    if isinstance(done, GridSearchCV):
+        return done.cv_results_["mean_test_score"]
+    return done["test_score"] if isinstance(done, dict) else done.predict_proba(X)
 
 
 # Learners
@@ -461,6 +346,25 @@ def test_corrective_epochs_lower_the_loss_of_the_sum():
     X, y = load_diabetes(return_X_y=True)
     plain = BoostingRegressor(NetRegressor(**SMALL), 2, method="stagewise", random_state=0).fit(X, y)
     assert clone(plain).set_params(corrective_epochs=10).fit(X, y).train_score_[-1] > plain.train_score_[-1]
+
+
+def test_corrective_epochs_keep_what_late_rounds_have_learned(monkeypatch):
+    X, y = make_friedman1(600, random_state=0)
+    net = NetRegressor(MLP(hidden_sizes=(16,)), lr=0.02, max_epochs=30)
+    plain = BoostingRegressor(net, 8, method="stagewise", learning_rate=1.0, random_state=0).fit(X, y)
+    rates, tune_together = [], _additive.tune_together
+
+    def watched(summands, *args):
+        rates.append([(summand.net.lr, summand.scale) for summand in summands])
+        tune_together(summands, *args)
+
+    monkeypatch.setattr(_additive, "tune_together", watched)
+    tuned = clone(plain).set_params(corrective_epochs=2).fit(X, y)
+    assert tuned.train_score_[-1] > plain.train_score_[-1]  # -0.17 and -0.19; at full rates it would be -0.95
+    assert [member.net_.lr for member in tuned.estimators_] == [0.02] * 8
+    for k, of_round in enumerate(rates, 1):
+        last = of_round[-1][1]
+        np.testing.assert_allclose([rate for rate, _ in of_round], [0.02 * min(1, last / s) / k for _, s in of_round])
 
 
 @pytest.mark.parametrize("loss", list(REGRESSION_LOSSES))

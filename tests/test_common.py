@@ -59,6 +59,25 @@ def test_boosting(estimator, check):
     check(estimator)
 
 
+DEFAULT_BOOSTERS = [
+    BoostingClassifier(),
+    BoostingRegressor(),
+    BoostingClassifier(method="gradient"),
+    BoostingRegressor(method="gradient"),
+    BoostingClassifier(method="stagewise"),
+    BoostingRegressor(method="stagewise"),
+    BoostingClassifier(DecisionTreeRegressor(max_depth=3), method="gradient"),
+    BoostingRegressor(DecisionTreeRegressor(max_depth=3), method="gradient"),
+]
+
+
+@pytest.mark.slow  # about a minute each: fifty rounds
+@parametrize_with_checks(DEFAULT_BOOSTERS, expected_failed_checks=lambda estimator: _NO_EQUIVALENCE)
+@pytest.mark.filterwarnings("ignore:The first learner")
+def test_boosting_with_its_defaults(estimator, check):
+    check(estimator)
+
+
 @pytest.mark.parametrize("kind", ["NetClassifier", "NetRegressor"])
 def test_checks_that_need_array_api(kind):
     """scikit-learn skips these unless a variable is set before it is imported."""

@@ -1,5 +1,7 @@
 """Gradient and stagewise boosting: each learner is added to a sum of scores, to lower a loss."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from sklearn.base import clone, is_classifier, is_regressor
@@ -143,7 +145,8 @@ class Stagewise(Additive):
         dtype = summands[-1].X.dtype
         columns = [torch.from_numpy(values).to(dtype) for values in (state.start / state.start.mean(), start)]
         target = torch.from_numpy(y) if self.classes is not None else torch.from_numpy(y).to(dtype)
-        tune_together(summands, target, *columns, unit, booster.corrective_epochs, state.random)
+        with _gentle(summands):
+            tune_together(summands, target, *columns, unit, booster.corrective_epochs, state.random)
         return True
 
     def _summand(self, member, weight, X):
@@ -167,3 +170,23 @@ class Stagewise(Additive):
             return learner
         loss = pinball(self.booster.alpha) if self.booster.loss == "quantile" else self.booster.loss
         return clone(learner).set_params(**{path: loss})
+
+
+@contextmanager
+def _gentle(summands):
+    """Inside the block, lower learning rates so that all networks together move the sum as far as the last one alone.
+
+    Each of m networks gets a share ``1 / m`` of its own rate, and less where its outputs are larger than the last
+    one's: at full rates, the noise of the first networks' steps hides what the later ones have learned.
+    """
+    nets = [summand.net for summand in summands]
+    rates = [net.lr for net in nets]
+    for net, summand in zip(nets, summands, strict=True):
+        rate = net.initialize_optimizer().optimizer_.defaults.get(net.info_.lr_setting)
+        if rate is not None:
+            net.lr = rate * min(1.0, summands[-1].scale / summand.scale) / len(nets)
+    try:
+        yield
+    finally:
+        for net, rate in zip(nets, rates, strict=True):
+            net.lr = rate

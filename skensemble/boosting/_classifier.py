@@ -25,12 +25,14 @@ class BoostingClassifier(ClassifierMixin, Boosting):
     method : {"samme", "gradient", "stagewise"}, default="samme"
         See Notes.
     learning_rate : float or None, default=None
-        Shrinkage of each member's weight. None is 1.0 for "samme" and 0.1 for the others.
+        Shrinkage of each member's weight. None is 1.0 for "samme" and 0.1 for the others, which suits trees and long
+        sequences; a few networks want 0.3 to 1.
     cross_fit : int or None, default=None
         Folds of each round: errors and weights come from out-of-fold predictions, and the folds' learners, averaged,
         are the round's member. For learners that fit their training rows perfectly.
     corrective_epochs : int, default=0
-        Epochs after each round in which all networks so far are tuned together ("stagewise" only).
+        Epochs after each round in which all networks so far are tuned together ("stagewise" only), each at its share of
+        its learning rate.
     subsample : float, default=1.0
         Share of the rows, drawn without replacement, that each round's learner gets.
     early_stopping : bool, default=False

@@ -29,7 +29,8 @@ class BoostingRegressor(RegressorMixin, Boosting):
     alpha : float, default=0.9
         The quantile of "quantile"; of "huber" the share of the residuals that is taken squared.
     learning_rate : float or None, default=None
-        Shrinkage of each member's weight. None is 1.0 for "r2" and 0.1 for the others.
+        Shrinkage of each member's weight. None is 1.0 for "r2" and 0.1 for the others, which suits trees and long
+        sequences; a few networks want 0.5 to 1.
     cross_fit : int or None, default=None
         As in `BoostingClassifier`.
     corrective_epochs : int, default=0
