@@ -49,6 +49,22 @@ def mean_and_scale(values, rows, weight):
     return mean * largest, np.where(constant, 1.0, np.sqrt(variance) * largest)
 
 
+def as_tensor(array):
+    """An array as a tensor, without a copy where it may be written to, as torch wants it.
+
+    Parameters
+    ----------
+    array : ndarray
+        Contiguous by rows or by columns; otherwise it is copied.
+
+    Returns
+    -------
+    tensor : Tensor
+    """
+    contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+    return torch.from_numpy(array if contiguous and array.flags.writeable else np.array(array, order="C"))
+
+
 def cast(X, dtype):
     """Give X the network's type, and refuse what does not fit into it."""
     if X.dtype == dtype:

@@ -14,7 +14,7 @@ from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_co
 from skensemble._random import Stream, seed_from
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
-from skensemble.estimators._arrays import cast, device_name, mean_and_scale, module_of
+from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of
 from skensemble.estimators._rules import rules_of
 from skensemble.networks import as_network
 from skensemble.optimizers import as_optimizer
@@ -205,7 +205,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         columns = [cast(X, dtype), self._scale_target(target, dtype), weight.astype(dtype)]
         if offset is not None:
             columns.append(self._scale_offset(offset).astype(dtype))
-        table = [torch.from_numpy(np.ascontiguousarray(column)).to(net.device) for column in columns]
+        table = [as_tensor(np.ascontiguousarray(column)).to(net.device) for column in columns]
         return table[:3], table[3] if offset is not None else None
 
     def _validation_pair(self, init_score):
@@ -346,10 +346,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
         module = self.net_.module_
-        X = cast(X, numpy_dtype(module))
-        if not X.flags.f_contiguous:  # columns of a table, as bagging picks them, come so; their copy can wait
-            X = np.ascontiguousarray(X)
-        X = torch.from_numpy(X)
+        X = as_tensor(cast(X, numpy_dtype(module)))
         if self.snapshots_ is None:
             return predict(self.net_, X).numpy().astype(np.float64)
         return self._mean_outputs(
