@@ -98,6 +98,12 @@ def _check_snapshots(estimator, averaging, n_epochs):
             f"snapshots must divide max_epochs, so that each ends a whole cycle. Got snapshots={n_snapshots} and "
             f"{n_epochs} epochs; take {n_snapshots * max(1, round(n_epochs / n_snapshots))} epochs."
         )
+    info = as_optimizer(estimator.optimizer).info
+    if info.has_modes:
+        raise ValueError(
+            f"snapshots is for optimizers whose learning rate can go in cycles. Got {info.name!r}, which keeps weights of "
+            "its own to predict with; set snapshots to None, or take another."
+        )
     for name, off in (("early_stopping", False), ("averaging", None), ("lr_schedule", None)):
         value = getattr(estimator, name)
         if value != off and not (name == "lr_schedule" and value == "cosine"):
