@@ -101,8 +101,8 @@ def _check_snapshots(estimator, averaging, n_epochs):
     info = as_optimizer(estimator.optimizer).info
     if info.has_modes:
         raise ValueError(
-            f"snapshots is for optimizers whose learning rate can go in cycles. Got {info.name!r}, which keeps weights of "
-            "its own to predict with; set snapshots to None, or take another."
+            f"snapshots is for optimizers whose learning rate can go in cycles. Got {info.name!r}, which keeps weights "
+            "of its own to predict with; set snapshots to None, or take another."
         )
     for name, off in (("early_stopping", False), ("averaging", None), ("lr_schedule", None)):
         value = getattr(estimator, name)
