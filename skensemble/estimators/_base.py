@@ -96,7 +96,10 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         """
         for name, as_spec in _SPECS.items():
             if any(key.startswith(f"{name}__") for key in params):
-                params[name] = clone(as_spec(params.get(name, getattr(self, name))))
+                value = params.get(name, getattr(self, name))
+                if value is None and name != "weight_noise":
+                    raise ValueError(f"{name} must be set before its settings are. Got {name}=None; set both at once.")
+                params[name] = clone(as_spec(value))
         return super().set_params(**params)
 
     @abstractmethod
