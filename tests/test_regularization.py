@@ -94,6 +94,14 @@ def test_penalties_by_hand(net, l1, l2):
     assert_same_training(net, by_hand(net, loss_of))
 
 
+@pytest.mark.parametrize("params", [{"l2": 0.1, "l1": 0.01}, {"grad_clip": 0.01}, {"mixup": 1.0}])
+def test_second_derivatives_go_with_all_but_weight_noise(params):
+    """A penalty has second derivatives too, and a clipped gradient is still one that can be differentiated."""
+    net = clone(NET).set_params(optimizer="adahessian", lr=0.05)
+    plain, ruled = clone(net).fit(X, Y), clone(net).set_params(**params).fit(X, Y)
+    assert np.abs(plain.predict_proba(X) - ruled.predict_proba(X)).max() > 1e-3
+
+
 @pytest.mark.parametrize("share", [0.1, 0.9])
 def test_label_smoothing_is_that_of_torch(share):
     net = clone(NET).set_params(label_smoothing=share)

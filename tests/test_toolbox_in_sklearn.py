@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
+from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
@@ -213,6 +214,22 @@ def test_a_search_over_all_of_a_regressor():
         search.cv_results_["mean_test_score"], single.cv_results_["mean_test_score"], rtol=0, atol=1e-8
     )
     assert len(set(search.cv_results_["mean_test_score"])) == 17
+
+
+def test_a_search_of_bags_that_stop_early_by_their_own_out_of_bag_rows():
+    """Folds of other lengths, bootstraps and settings, all in one stack."""
+    net = clone(NET).set_params(early_stopping=True, validation="oob", averaging="swa", n_iter_no_change=2, tol=0.01)
+    search = GridSearchCV(
+        BaggingClassifier(net, 3, random_state=0), {"estimator__l2": [0, 0.1], "estimator__mixup": [0, 1.0]}, cv=4
+    )
+    single = clone(search).set_params(n_jobs=1, estimator__n_jobs=1).fit(X, Y)
+    with ske.fused() as fusion:
+        search.fit(X, Y)
+    assert sorted(stack.n_members for stack in fusion.stacks) == [3, 48]
+    best, expected = search.best_estimator_, single.best_estimator_
+    np.testing.assert_allclose(best.predict_proba(X), expected.predict_proba(X), rtol=0, atol=1e-8)
+    for one, drawn in zip(best.estimators_, best.estimators_samples_, strict=True):
+        np.testing.assert_array_equal(one.validation_indices_, np.setdiff1d(np.arange(90), drawn))
 
 
 def _thirds(X, y, random_state):
