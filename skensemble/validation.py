@@ -98,15 +98,18 @@ def named_rows(rows, used, n_rows):
     ValueError
         If these are no rows of X, or if none is left to train.
     """
-    rows = np.asarray(rows)
-    if rows.dtype == bool and rows.shape == (n_rows,):
-        rows = np.flatnonzero(rows)
-    if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows) or rows.min() < 0 or rows.max() >= n_rows:
+    try:
+        at = np.asarray(rows)
+    except ValueError:  # rows that train and rows that validate, as a splitter gives them
+        at = np.empty(0)
+    if at.dtype == bool and at.shape == (n_rows,):
+        at = np.flatnonzero(at)
+    if at.ndim != 1 or at.dtype.kind not in "iu" or not len(at) or at.min() < 0 or at.max() >= n_rows:
         raise ValueError(
             f"validation as a callable must return positions of rows of X, integers from 0 to {n_rows - 1}, at least "
             f"one. Got {rows!r}."
         )
-    valid = np.unique(rows)
+    valid = np.unique(at)
     train = np.setdiff1d(used, valid)
     if not len(train):
         raise ValueError(f"validation must leave rows of positive weight to train. Got all {len(used)} of them.")

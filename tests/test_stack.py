@@ -1,14 +1,15 @@
 """Members trained as one equal members trained one by one: numbers, histories, callbacks, and what goes on after."""
 
-import itertools
 import pickle
 
 import numpy as np
+import parity
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joblib import Parallel, delayed
+from parity import fitted
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring, LRScheduler
@@ -26,35 +27,10 @@ SMOOTH = sorted(TORCH | {"adamp"})
 ROUGH = ["lion", "muon"]
 
 
-def fitted(estimators, data, fused=True):
-    """Fit copies, together or one by one; return them, and the block's record."""
-    copies = [clone(estimator) for estimator in estimators]
-    if not fused:
-        return [copy.fit(*rows) for copy, rows in zip(copies, data, strict=True)], None
-    with ske.fused() as fusion:
-        Parallel()(delayed(copy.fit)(*rows) for copy, rows in zip(copies, data, strict=True))
-    return copies, fusion
-
-
-def outputs_of(estimator):
-    return estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.predict(XR)
-
-
 def assert_equal(estimators, data, rtol, atol, sizes=None):
-    """Assert that fits together and one by one agree in all that a user sees, and that members differ."""
-    (together, fusion), (single, _) = fitted(estimators, data), fitted(estimators, data, fused=False)
-    if sizes is not None:
-        assert sorted(stack.n_members for stack in fusion.stacks) == sorted(sizes)
-    for one, other in zip(together, single, strict=True):
-        np.testing.assert_allclose(outputs_of(one), outputs_of(other), rtol=rtol, atol=atol)
-        np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=rtol, atol=atol)
-        assert (one.n_iter_, one.best_epoch_) == (other.n_iter_, other.best_epoch_)
-        assert (one.validation_scores_ is None) == (other.validation_scores_ is None)
-        if one.validation_scores_ is not None:
-            np.testing.assert_allclose(one.validation_scores_, other.validation_scores_, rtol=rtol, atol=atol)
-    for one, other in itertools.pairwise(together):
-        assert np.abs(outputs_of(one) - outputs_of(other)).max() > 1e-4
-    return together, single
+    """Assert that fits together and one by one agree on the rows of this module."""
+    X_of_kind = X if isinstance(estimators[0], NetClassifier) else XR
+    return parity.assert_equal(estimators, data, X_of_kind, rtol, atol, sizes)
 
 
 NORMALIZATIONS = [None, "batch", "layer", "group", "instance"]

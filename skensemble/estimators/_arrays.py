@@ -65,6 +65,15 @@ def as_tensor(array):
     return torch.from_numpy(array if contiguous and array.flags.writeable else np.array(array, order="C"))
 
 
+def of_mean_one(weight):
+    """Scale weights to mean 1, and refuse rows that validate with no weight at all: those that train have some."""
+    if len(weight) and not weight.any():
+        raise ValueError(
+            "validation needs at least one row of positive weight. Got rows whose class weights are all zero."
+        )
+    return weight / weight.mean() if len(weight) else weight
+
+
 def cast(X, dtype):
     """Give X the network's type, and refuse what does not fit into it."""
     if X.dtype == dtype:

@@ -14,7 +14,7 @@ from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_co
 from skensemble._random import Stream, seed_from
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
-from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of
+from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of, of_mean_one
 from skensemble.estimators._rules import rules_of
 from skensemble.networks import as_network
 from skensemble.optimizers import as_optimizer
@@ -96,7 +96,10 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         """
         for name, as_spec in _SPECS.items():
             if any(key.startswith(f"{name}__") for key in params):
-                params[name] = clone(as_spec(params.get(name, getattr(self, name))))
+                value = params.get(name, getattr(self, name))
+                if value is None and name != "weight_noise":
+                    raise ValueError(f"{name} must be set before its settings are. Got {name}=None; set both at once.")
+                params[name] = clone(as_spec(value))
         return super().set_params(**params)
 
     @abstractmethod
@@ -172,15 +175,15 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         target = self._encode(y, go_on, classes)
         rules = rules_of(self, X.shape[1], epochs)
         offset = None if init_score is None else self._offset(init_score, len(X))
-        weight, class_weight = self._weights(X, y, sample_weight)
+        weight, weight_of_left_out = self._weights(X, y, sample_weight)
         net = self.net_ if go_on else None
         stream = net.stream_ if go_on else Stream(seed_from(self.random_state))
         train_rows, valid_rows = self._split(X, y, weight, sample_weight, stream)
         own_rows = self._validation_pair(init_score)
         # rows that the sample weights leave out validate like any other
-        weight[valid_rows] = np.where(weight[valid_rows] > 0, weight[valid_rows], class_weight[valid_rows])
+        weight[valid_rows] = np.where(weight[valid_rows] > 0, weight[valid_rows], weight_of_left_out[valid_rows])
         for rows in (train_rows, valid_rows):
-            weight[rows] /= weight[rows].mean() if len(rows) else 1
+            weight[rows] = of_mean_one(weight[rows])
         if not go_on:
             self._learn_target_scale(target, offset, train_rows, weight)
             net = self._new_net(X, train_rows, weight, stream)
@@ -221,10 +224,12 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             self, *self.validation, reset=False, dtype=[np.float32, np.float64], order="C", multi_output=True,
             y_numeric=self._y_numeric,
         )  # fmt: skip
-        target = self._encode(y, True, None)
+        try:
+            target = self._encode(y, True, None)
+        except ValueError as error:
+            raise ValueError(f"The targets of validation must be like those of fit. There {error}") from error
         class_weight = self._class_weight(y)
-        weight = np.ones(len(X)) if class_weight is None else class_weight
-        return X, target, weight / weight.mean()
+        return X, target, of_mean_one(np.ones(len(X)) if class_weight is None else class_weight)
 
     def _offset(self, init_score, n_rows):
         """Turn `init_score` into what is added to the network's outputs, an array of shape (n_rows, n_outputs)."""
@@ -240,21 +245,23 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         return init_score
 
     def _weights(self, X, y, sample_weight):
-        weight = np.ones(len(X))
+        """Weights of the rows, and what those that the sample weights leave out would have were they like others."""
+        own, class_weight = np.ones(len(X)), self._class_weight(y)
         if sample_weight is not None:
-            weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
-        class_weight = self._class_weight(y)
+            own = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
+        weight = own
         if class_weight is not None:
             if not np.isfinite(class_weight).all() or class_weight.min() < 0:
                 raise ValueError(f"class_weight must be finite and not negative. Got {self.class_weight!r}.")
-            weight = weight * class_weight
+            weight = own * class_weight
         if not weight.any():
             raise ValueError(
                 f"{type(self).__name__} needs at least one row of positive weight. Got sample weights (times class "
                 "weights) that are all zero."
             )
-        weight /= weight.max()  # so that no sum of them overflows
-        return weight, np.broadcast_to(1.0, len(X)) if class_weight is None else class_weight / class_weight.max()
+        largest = weight.max()  # what is divided by it has no sum that overflows
+        usual = (own[own > 0] / largest).mean()
+        return weight / largest, np.broadcast_to(usual, len(X)) if class_weight is None else usual * class_weight
 
     def _split(self, X, y, weight, sample_weight, stream):
         """Part the rows into those that train and those that validate."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from scipy.special import expit, log_expit, log_softmax, logit, logsumexp
+from scipy.special import expit, log_expit, log_softmax, logsumexp
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -272,7 +272,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     def _mean_outputs(self, outputs):
         # probabilities are averaged (Huang et al. 2017, section 3), and returned as the logits that give their mean
         if self._multilabel:
-            return logit(expit(outputs).mean(axis=0))
+            return logsumexp(log_expit(outputs), axis=0) - logsumexp(log_expit(-outputs), axis=0)
         return logsumexp(log_softmax(outputs, axis=-1), axis=0) - np.log(len(outputs))
 
     def _encode(self, y, go_on, classes):

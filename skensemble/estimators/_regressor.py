@@ -192,7 +192,8 @@ class NetRegressor(RegressorMixin, NetEstimator):
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if go_on and n_outputs != self._n_outputs:
             raise ValueError(f"y must have the {self._n_outputs} targets of the first fit. Got {n_outputs}.")
-        self._n_outputs, self._one_target = n_outputs, y.ndim == 1
+        if not go_on:
+            self._n_outputs, self._one_target = n_outputs, y.ndim == 1
         return y.reshape(len(y), n_outputs).astype(np.float64)
 
     def _learn_target_scale(self, target, offset, rows, weight):

@@ -8,6 +8,7 @@ from skensemble.networks import as_network, image_shape
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import Rules, as_weight_noise
 from skensemble.schedules import check_rule
+from skensemble.training import RowLosses
 
 _SMOOTHED = (None, "cross_entropy", "binary_cross_entropy", nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
 
@@ -40,6 +41,7 @@ def rules_of(estimator, n_inputs, n_epochs):
         if spec is not None:
             spec.check()
     check_rule(estimator.lr_schedule)
+    RowLosses(estimator.loss or estimator._default_loss)  # an unknown name is told before a network is built
     shape = image_shape(as_network(estimator.network), n_inputs)
     rules = Rules(
         l1=estimator.l1 or 0.0,
@@ -70,10 +72,10 @@ def _check_pairs(estimator, rules):
             f"{name}={getattr(estimator, name)!r} is for networks of images. Got network={estimator.network!r}, whose "
             "rows have no height and width; take 'convnet', or a Network with an image_shape setting."
         )
-    loss = estimator.loss
-    if rules.label_smoothing and not (loss in _SMOOTHED or isinstance(loss, _SMOOTHED[3:])):
+    if rules.label_smoothing and not _can_be_smoothed(estimator.loss):
         raise ValueError(
-            f"label_smoothing is for the cross entropy. Got loss={loss!r}; set loss to None or label_smoothing to 0."
+            "label_smoothing is for the cross entropy, with no weights or ignored class of its own. Got "
+            f"loss={estimator.loss!r}; set loss to None or label_smoothing to 0."
         )
     mixes = "mixup" if rules.mixup else "cutmix" if rules.cutmix else None
     if mixes and getattr(estimator, "_multilabel", False) and estimator.class_weight is not None:
@@ -89,6 +91,12 @@ def _check_pairs(estimator, rules):
         )
 
 
+def _can_be_smoothed(loss):
+    if isinstance(loss, nn.CrossEntropyLoss):
+        return loss.weight is None and loss.ignore_index < 0
+    return loss in _SMOOTHED or isinstance(loss, nn.BCEWithLogitsLoss)
+
+
 def _check_snapshots(estimator, averaging, n_epochs):
     n_snapshots = estimator.snapshots or 0
     if n_snapshots < 2:
@@ -97,6 +105,12 @@ def _check_snapshots(estimator, averaging, n_epochs):
         raise ValueError(
             f"snapshots must divide max_epochs, so that each ends a whole cycle. Got snapshots={n_snapshots} and "
             f"{n_epochs} epochs; take {n_snapshots * max(1, round(n_epochs / n_snapshots))} epochs."
+        )
+    info = as_optimizer(estimator.optimizer).info
+    if info.has_modes:
+        raise ValueError(
+            f"snapshots is for optimizers whose learning rate can go in cycles. Got {info.name!r}, which keeps weights "
+            "of its own to predict with; set snapshots to None, or take another."
         )
     for name, off in (("early_stopping", False), ("averaging", None), ("lr_schedule", None)):
         value = getattr(estimator, name)

@@ -254,13 +254,13 @@ class NetMixin:
 
     def finish(self):
         """Keep the best epoch's parameters, let go of the data, and be ready to predict."""
+        if self.info_.has_modes:
+            self.optimizer_.eval()  # first, since it moves the weights
         if self.best_ is not None and self.best_.state is not None:
             self.module_.load_state_dict(self.best_.state)
             self.best_.state = None
         elif self.average_ is not None:
             self.average_.settle()
-        if self.info_.has_modes:
-            self.optimizer_.eval()
         self._set_training(False)
         for parameter in self.module_.parameters():
             parameter.grad = None

@@ -179,6 +179,8 @@ class Regularization:
         -------
         noisy : dict of Tensor
         """
+        if not weights:
+            return {}
         sizes = [weight[0].numel() for weight in weights.values()]
         first = next(iter(weights.values()))
         noise = torch.zeros(len(streams), sum(sizes), dtype=first.dtype)
