@@ -91,7 +91,61 @@ def batch_sizes(found):
     assert all(found["gap_at_end"][size].mean() > gap[size].mean() for size in (32, 256, "full"))
 
 
-CHECKS = (first_fit, optimizer_search, bagging_against_boosting, boosting_noise, optimizer_paths, batch_sizes)
+def regularizers(found):
+    curves, least = found["curves"], found["least"]
+    none = curves["none"][1]
+    assert none.argmin() < 12
+    assert none[-1] > 2.5 * none.min() > 2.5 * least
+    assert curves["none"][0, -1] < 0.01
+    assert len(curves["early stopping"][1]) < 30 < len(none) == 50
+    assert curves["l2"][1, -1] < 1.25 * curves["l2"][1].min()
+    assert curves["l2"][1, -1] < curves["dropout"][1, -1] < curves["mixup"][1, -1] < 0.7 * none[-1]
+    loss, error = found["loss_change"], found["error_change"]
+    base = found["found"]["none"][:, 1].mean()
+    both = ("l1", "l2", "weight decay (adamw)", "early stopping", "weight noise", "snapshots")
+    for name in both:
+        assert loss[name][0] < -base / 2
+        assert error[name][0] < -0.005
+    for name in ("label smoothing", "mixup", "input noise"):
+        assert loss[name][0] + loss[name][1] < -base / 4
+        assert error[name][0] > (-0.003 if name == "input noise" else 0)
+    assert sum(change[0] < -base / 2 for change in loss.values()) > len(loss) / 2
+    assert abs(loss["normalization"][0]) < 0.2
+    assert error["normalization"][0] > error["normalization"][1]
+    for name in ("averaging (swa)", "averaging (ema)", "lr_schedule"):
+        assert -base / 2 < loss[name][0] < 0
+    assert abs(loss["grad_clip"][0]) < 0.05
+    assert len({values[:, 1].tobytes() for values in found["found"].values()}) == 16
+    tested = {name: losses.mean() for name, (losses, _) in found["tested"].items()}
+    assert tested["least possible"] < tested["searched"] < tested["none"] / 2
+    assert tested["searched"] == pytest.approx(base + min(change[0] for change in loss.values()), abs=0.08)
+
+
+def augmented_images(found):
+    assert found["rim"].max() > 30 > 3 > np.median(found["rim"])
+    plain, augmented, stopped = (found["measures"][name] for name in ("as they are", "augmented", "augmented, oob"))
+    assert (found["gain"] < 0).sum() >= 4
+    assert found["gain"].mean() < -0.01
+    assert abs(augmented["member error"].mean() - plain["member error"].mean()) < 0.02
+    assert augmented["disagreement"].mean() > plain["disagreement"].mean() + 0.01
+    assert augmented["member loss"].mean() < plain["member loss"].mean() - 0.05
+    assert augmented["bag loss"].mean() < plain["bag loss"].mean() + 0.03
+    assert stopped["epochs"].mean() < 75 < augmented["epochs"].mean() == 80
+    assert abs(stopped["bag error"].mean() - augmented["bag error"].mean()) < 0.015
+    assert 0 < found["optimism"].mean() < 0.08
+    assert len({values["bag loss"].tobytes() for values in (plain, augmented, stopped)}) == 3
+
+
+CHECKS = (
+    first_fit,
+    optimizer_search,
+    bagging_against_boosting,
+    boosting_noise,
+    optimizer_paths,
+    batch_sizes,
+    regularizers,
+    augmented_images,
+)
 CLAIMS = {check.__name__: check for check in CHECKS}
 
 

@@ -1,10 +1,15 @@
 """README.md does what it says: its code runs, prints what stands below it, and its two commands are as promised."""
 
 import contextlib
+import inspect
 import io
+import re
+import warnings
 
 import pytest
 from readme_blocks import README, blocks, commands
+
+from skensemble import MLP, NetClassifier
 
 TEXT = README.read_text(encoding="utf-8")
 COMMANDS = [
@@ -33,6 +38,25 @@ def test_code_runs_and_prints_what_stands_below_it():
     for printed, expected in results:
         if expected is not None:
             assert printed == expected
+
+
+def test_guide_runs_names_parameters_that_there_are_and_links_to_files():
+    guide = README.parent / "examples" / "README.md"
+    text = guide.read_text(encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ((printed, _),) = run(text)
+    validated, tested = map(float, re.findall(r"\d\.\d+", printed))
+    assert 0 < validated < 0.4
+    assert 0 < tested < 0.4
+    named = [
+        name for row in re.findall(r"^\|[^|]*\|([^|]*)\|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    ]
+    known = {*inspect.signature(NetClassifier).parameters, "BaggingClassifier", "optimizer__weight_decay"}
+    assert len(named) > 20
+    assert set(named) <= known | {f"network__{name}" for name in MLP().get_params()}
+    for link in re.findall(r"\]\((\w+\.py)\)", text):
+        assert (guide.parent / link).is_file()
 
 
 def test_both_commands_are_there_verbatim():
