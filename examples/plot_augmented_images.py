@@ -28,7 +28,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skensemble import Augmentation, ConvNet, NetClassifier, fused
 
 X, y = load_digits(return_X_y=True)
-X = (X / 8 - 1).astype(np.float32)
+X = X.astype(np.float32)
 N_ROWS, N_MEMBERS, SPLITS = 150, 4, range(5)
 
 augmentation = Augmentation("shift+rotate", max_angle=15)
@@ -45,19 +45,6 @@ ax.set(xlabel="Copy, of 8 by 8 pixels", ylabel="Label", title="Five digits, move
 plt.show()
 
 # %%
-# Scale pixels alike
-# ------------------
-# ``scale_inputs=True`` gives every column variance 1, which suits a table. Pixels at the rim hardly vary, and ink
-# that is moved there would become a huge number. So all pixels have been scaled alike above, and the network is told
-# to leave them as they are.
-
-train, _ = train_test_split(np.arange(len(y)), train_size=N_ROWS, stratify=y, random_state=0)
-spread = X[train].std(axis=0)
-rim = (X.max() - X[train].mean(axis=0))[spread > 0] / spread[spread > 0]
-print(f"Full ink is up to {rim.max():.0f} standard deviations of its pixel away from the mean, in the median", end=" ")
-print(f"pixel {np.median(rim):.1f}.")
-
-# %%
 # Three bags
 # ----------
 # The same five splits, the same bootstraps and the same initial weights. All members of all bags are trained in one
@@ -70,7 +57,6 @@ net = NetClassifier(
     max_epochs=80,
     batch_size=32,
     averaging="ema",
-    scale_inputs=False,
 )
 augmented = clone(net).set_params(augment=augmentation)
 stopped = clone(augmented).set_params(early_stopping=True, validation="oob", n_iter_no_change=15)

@@ -16,7 +16,7 @@ def module_of(net, state):
 _PART = 4096
 
 
-def mean_and_scale(values, rows, weight):
+def mean_and_scale(values, rows, weight, image_shape=None):
     """Weighted means and standard deviations of columns, with scale 1 for a constant column.
 
     Parameters
@@ -27,6 +27,9 @@ def mean_and_scale(values, rows, weight):
         The rows that count.
     weight : ndarray of shape (n_samples,)
         Weights of all rows.
+    image_shape : tuple of int or None, default=None
+        ``(channels, height, width)`` of rows that are images, whose pixels share the mean and scale of their channel:
+        each by its own would make much of pixels at the rim, which hardly vary.
 
     Returns
     -------
@@ -46,7 +49,19 @@ def mean_and_scale(values, rows, weight):
     variance = sum(share[parts[i]] @ (part(i) / largest - mean) ** 2 for i in numbers)
     n, eps = len(rows), np.finfo(np.float64).eps
     constant = variance <= n * eps * variance + (n * mean * eps) ** 2
-    return mean * largest, np.where(constant, 1.0, np.sqrt(variance) * largest)
+    mean, std = mean * largest, np.where(constant, 0.0, np.sqrt(variance) * largest)
+    if image_shape is not None:
+        mean, std = _by_channel(mean, std, image_shape)
+    return mean, np.where(std == 0, 1.0, std)
+
+
+def _by_channel(mean, std, image_shape):
+    """Mean and standard deviation of each channel over all of its pixels, repeated for each pixel."""
+    unit = max(np.abs(mean).max(), std.max(), np.finfo(np.float64).tiny)  # whose square does not overflow
+    means, variances = (values.reshape(image_shape[0], -1) for values in (mean / unit, (std / unit) ** 2))
+    n_pixels = means.shape[1]
+    channel_std = np.sqrt(variances.mean(axis=1) + means.var(axis=1))
+    return np.repeat(means.mean(axis=1) * unit, n_pixels), np.repeat(channel_std * unit, n_pixels)
 
 
 def as_tensor(array):

@@ -16,7 +16,7 @@ from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
 from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of, of_mean_one
 from skensemble.estimators._rules import rules_of
-from skensemble.networks import as_network
+from skensemble.networks import as_network, image_shape
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import WeightNoise, as_weight_noise
 from skensemble.training import (
@@ -280,7 +280,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         spec = as_network(self.network)
         optimizer = clone(as_optimizer(self.optimizer))
         optimizer.check()
-        scaling = mean_and_scale(X, train_rows, weight) if self.scale_inputs else None
+        shape = image_shape(spec, X.shape[1])
+        scaling = mean_and_scale(X, train_rows, weight, shape) if self.scale_inputs else None
         net = self._net_class(
             module=ModuleBuilder(spec, X.shape[1], self._n_outputs, stream.init_seed, scaling),
             criterion=partial(RowLosses, self.loss or self._default_loss),

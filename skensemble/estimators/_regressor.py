@@ -45,7 +45,8 @@ class NetRegressor(RegressorMixin, NetEstimator):
     tol : float, default=1e-4
         Least improvement of the validation loss that counts, in units of the scaled targets' variance.
     scale_inputs : bool, default=True
-        Whether the network begins with a scaling to mean 0 and variance 1, taken from the training rows.
+        Whether the network begins with a scaling to mean 0 and variance 1, taken from the training rows: of each
+        feature, or, where the network takes images, of each channel.
     callbacks : list of skorch callbacks or None, default=None
         Copies of them take part in training.
     warm_start : bool, default=False

@@ -1,0 +1,60 @@
+"""Means and scales of columns and of image channels, and arrays on their way to torch."""
+
+import numpy as np
+import pytest
+import torch
+
+from skensemble import ConvNet, NetClassifier
+from skensemble.estimators._arrays import as_tensor, mean_and_scale
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("n_rows", [1, 50, 4096, 9000])
+def test_mean_and_scale_of_columns(n_rows):
+    X = RNG.normal(3, [1, 10, 0.1], (n_rows + 5, 3)).astype(np.float32)
+    rows, weight = np.arange(n_rows), RNG.uniform(0, 2, n_rows + 5)
+    mean, scale = mean_and_scale(X, rows, weight)
+    used = X[rows].astype(float)
+    expected = np.average(used, axis=0, weights=weight[rows])
+    std = np.sqrt(np.average((used - expected) ** 2, axis=0, weights=weight[rows]))
+    np.testing.assert_allclose(mean, expected, rtol=1e-12)
+    np.testing.assert_allclose(scale, np.where(std == 0, 1, std), rtol=1e-10)
+
+
+def test_channels_of_images_are_scaled_as_a_whole():
+    images = RNG.normal(np.array([0.0, 100.0])[:, None, None], np.array([1.0, 20.0])[:, None, None], (500, 2, 4, 3))
+    images[:, :, 0] = 7  # a rim without spread
+    weight = RNG.uniform(0, 2, 500)
+    mean, scale = mean_and_scale(images.reshape(500, -1), np.arange(500), weight, (2, 4, 3))
+    for k in range(2):
+        pixels, repeated = images[:, k].reshape(-1), np.repeat(weight, 12)
+        expected = np.average(pixels, weights=repeated)
+        np.testing.assert_allclose(mean.reshape(2, 12)[k], expected, rtol=1e-10)
+        std = np.sqrt(np.average((pixels - expected) ** 2, weights=repeated))
+        np.testing.assert_allclose(scale.reshape(2, 12)[k], std, rtol=1e-10)
+
+
+@pytest.mark.parametrize("magnitude", [1e-200, 1e200])
+def test_channels_of_any_magnitude(magnitude):
+    images = RNG.normal(size=(50, 9))
+    _, scale = mean_and_scale(images * magnitude, np.arange(50), np.ones(50), (1, 3, 3))
+    np.testing.assert_allclose(scale, images.std() * magnitude, rtol=1e-10)
+
+
+def test_a_network_of_images_begins_with_one_scale():
+    X, y = RNG.normal(5, 3, (40, 16)), np.arange(40) % 2
+    net = NetClassifier(ConvNet(channels=(2,)), max_epochs=1, random_state=0).fit(X, y)
+    assert len(net.module_.scaler.scale.unique()) == len(net.module_.scaler.mean.unique()) == 1
+    constant = NetClassifier(ConvNet(channels=(2,)), max_epochs=1, random_state=0).fit(np.ones((40, 16)), y)
+    assert (constant.module_.scaler.scale == 1).all()
+
+
+def test_arrays_become_tensors_without_a_copy_where_torch_may_write():
+    X = RNG.normal(size=(4, 3))
+    assert as_tensor(X).data_ptr() == X.ctypes.data
+    assert as_tensor(np.asfortranarray(X)).equal(torch.tensor(X))
+    for other in (X[::-1], X[:, ::2]):
+        assert as_tensor(other).equal(torch.tensor(other.copy()))
+    X.flags.writeable = False
+    assert as_tensor(X).data_ptr() != X.ctypes.data
