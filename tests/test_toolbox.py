@@ -191,7 +191,7 @@ def test_members_that_end_are_left_behind(averaging):
         for i in range(9)
     ]
     together, _ = parity.assert_equal(nets, [(X[: 120 - i], Y[: 120 - i]) for i in range(9)], X, 0, 1e-8, [9])
-    assert len({one.n_iter_ for one in together}) >= 4
+    assert len({one.n_iter_ for one in together}) >= 3
 
 
 @pytest.mark.parametrize("name", EVERYTHING)

@@ -85,6 +85,7 @@ def fused(max_members=256, memory=None, progress=False):
     Inside the block every scikit-learn meta-estimator, and all code that works through joblib, has its concurrent fits
     of our estimators trained as stacks, and their predictions made together; the same as
     ``joblib.parallel_config(backend="skensemble")``. An estimator with ``n_jobs=1`` asks for one by one and gets it.
+    Predictions of 8,192 rows and more, which a stack would not hasten, run beside each other, one a core.
 
     Parameters
     ----------

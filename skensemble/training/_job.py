@@ -37,12 +37,12 @@ class Rows(torch.utils.data.Dataset):
         return len(self.index)
 
     def __getitem__(self, i):
-        X, *of_loss = self.batch(self.index[i])
+        X, *of_loss = (column[self.index[i]] for column in self.table)
         return X, tuple(of_loss)
 
     def batch(self, index):
         """Return X, y, weight and perhaps offset of the rows of the table that `index` names."""
-        return tuple(column[index] for column in self.table)
+        return tuple(column.index_select(0, index) for column in self.table)
 
     @property
     def X(self):
