@@ -11,7 +11,7 @@ from skensemble.training._ledger import Ledger, Progress
 from skensemble.training._net import EVALUATION_ROWS
 from skensemble.training._single import forward
 from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Waiting, is_cancelled
-from skensemble.training._threads import one_thread
+from skensemble.training._threads import keep_freed_memory, one_thread
 from skensemble.training._work import Interning, PredictWork, run_together
 
 _SHARE_OF_FREE_MEMORY, _ENOUGH_MEMORY = 1 / 8, 2**30
@@ -157,6 +157,7 @@ class Fusion:
 
     def _open(self):
         FILTERS.enter()
+        keep_freed_memory()
         self._task_bytes = None  # other data than in the call before, perhaps
         self._progress.start()
         self._closing = threading.Event()
