@@ -343,27 +343,6 @@ class Network(SettingsSpec):
         return adopt(module)
 
 
-def image_shape(spec, n_inputs):
-    """The shape in which a network reads a row as an image.
-
-    Parameters
-    ----------
-    spec : MLP, ResNet, ConvNet or Network
-        The user's own network tells it by a setting or attribute `image_shape`.
-    n_inputs : int
-        Number of features of a row.
-
-    Returns
-    -------
-    shape : tuple of int or None
-        ``(channels, height, width)``, or None where rows are no images.
-    """
-    if isinstance(spec, ConvNet):
-        return spec._shape(n_inputs)
-    named = getattr(spec, "image_shape", None) or getattr(spec, "settings", {}).get("image_shape")
-    return None if named is None else ConvNet(named)._shape(n_inputs)
-
-
 _NAMES = {"mlp": MLP, "resnet": ResNet, "convnet": ConvNet}
 
 

@@ -15,8 +15,8 @@ from skensemble._random import Stream, seed_from
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
 from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of, of_mean_one
-from skensemble.estimators._rules import rules_of
-from skensemble.networks import as_network, image_shape
+from skensemble.estimators._rules import image_shape, rules_of
+from skensemble.networks import as_network
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import WeightNoise, as_weight_noise
 from skensemble.training import (
@@ -151,6 +151,11 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"{type(self).__name__}.partial_fit has no rows to spare for validation. Got early_stopping=True; set "
                 "it to False."
+            )
+        if (self.snapshots or 0) > 1:
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit goes through rows once, which is no cycle. Got snapshots="
+                f"{self.snapshots}; set it to None."
             )
         return self._fit(X, y, sample_weight, go_on=hasattr(self, "net_"), epochs=1, classes=classes)
 

@@ -4,13 +4,34 @@ from torch import nn
 
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import as_averaging
-from skensemble.networks import as_network, image_shape
+from skensemble.networks import ConvNet, as_network
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import Rules, as_weight_noise
 from skensemble.schedules import check_rule
 from skensemble.training import RowLosses
 
 _SMOOTHED = (None, "cross_entropy", "binary_cross_entropy", nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
+
+
+def image_shape(spec, n_inputs):
+    """The shape in which a network reads a row as an image.
+
+    Parameters
+    ----------
+    spec : MLP, ResNet, ConvNet or Network
+        The user's own network tells it by a setting or attribute `image_shape`.
+    n_inputs : int
+        Number of features of a row.
+
+    Returns
+    -------
+    shape : tuple of int or None
+        ``(channels, height, width)``, or None where rows are no images.
+    """
+    if isinstance(spec, ConvNet):
+        return spec._shape(n_inputs)
+    named = getattr(spec, "image_shape", None) or getattr(spec, "settings", {}).get("image_shape")
+    return None if named is None else ConvNet(named)._shape(n_inputs)
 
 
 def rules_of(estimator, n_inputs, n_epochs):
