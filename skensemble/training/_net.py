@@ -162,7 +162,10 @@ class NetMixin:
     def infer(self, x, **params):
         """Return the module's output for a batch."""
         with self.stream_.foreign() if self.foreign_ and self.module_.training else nullcontext():
-            output = super().infer(x, **params)
+            if type(x) is torch.Tensor and x.device.type == self.device:
+                output = self.module_(x, **params)  # there is nothing for skorch to convert
+            else:
+                output = super().infer(x, **params)
         check_output(output, len(x), self.n_outputs_)
         return output
 
@@ -170,7 +173,10 @@ class NetMixin:
         """Return ``sum(weight * loss) / n_rows`` of a batch; `y_true` is targets, perhaps with weights and offsets."""
         target, weight, *offset = y_true if isinstance(y_true, (tuple, list)) else (y_true, None)
         losses = self.criterion_(y_pred + offset[0] if offset else y_pred, target)
-        return losses.mean() if weight is None else (weight * losses).sum() / len(losses)
+        if weight is None:
+            return losses.mean()
+        total = weight.dot(losses) if weight.dtype is losses.dtype else (weight * losses).sum()
+        return total / len(losses)
 
     def train_step_single(self, batch, **fit_params):
         """Compute a batch's loss and gradients."""
