@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from joblib import Parallel, delayed
 from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.model_selection import cross_val_score
 
@@ -70,6 +71,34 @@ def test_an_error_of_one_prediction_is_its_own(bag):
             bag.predict(np.full_like(X, np.nan))
         assert fusion._n_running == 0
         assert bag.predict(X).shape == Y.shape
+
+
+def test_a_prediction_ends_between_parts_once_its_call_is_given_up(bag, monkeypatch):
+    """The caller of one large prediction fails; the others, which have begun, do not go on to their ends."""
+    parts, failed = [], threading.Event()
+    module = bag.estimators_[0].net_.module_
+    monkeypatch.setattr(type(module), "forward", lambda self, x: parts.append(failed.wait(5)) or x[:, :2])
+
+    def predict(rows):
+        if rows is None:
+            raise KeyError("given up")
+        return bag.estimators_[0].predict(rows)
+
+    cancelled = _fusion.is_cancelled
+
+    def told(task):
+        found = cancelled(task)
+        if found:
+            failed.set()
+        return found
+
+    monkeypatch.setattr(_fusion, "is_cancelled", told)
+    many = np.vstack([X[:, :4]] * 40)
+    threading.Timer(1, failed.set).start()  # else parts would wait for ever where nobody is told
+    with fused(), pytest.raises(KeyError, match="given up"):
+        Parallel(n_jobs=4)(delayed(predict)(rows) for rows in (many, many, None))
+    n_parts = -(-len(many) // EVALUATION_ROWS)
+    assert len(parts) < 2 * n_parts
 
 
 def test_scores_of_many_rows_group_the_same_each_time():

@@ -113,11 +113,14 @@ class Fusion:
         A stack would save nothing on products of so many rows, while those who wait for it cannot copy their rows.
         """
         place.predicts = True
-        with self._cores:
+
+        def go_on():
             if is_cancelled(place.task):
                 raise Cancelled
+
+        with self._cores:
             with nullcontext() if self._n_running == 1 else one_thread():
-                work.outputs = forward(work.module, work.X, pad=not work.foreign)
+                work.outputs = forward(work.module, work.X, not work.foreign, go_on)
 
     def _withdraw(self, item):
         with self._lock:

@@ -35,7 +35,7 @@ def train_single(job, interrupted=lambda: False):
         net.finish()
 
 
-def forward(module, X, pad):
+def forward(module, X, pad, before_each=lambda: None):
     """A module's outputs for many rows, without gradients.
 
     Parameters
@@ -47,6 +47,8 @@ def forward(module, X, pad):
     pad : bool
         Whether to fill up a batch with rows of zeros, so that a row's output does not depend, by a last bit, on how
         many rows come with it (matrix products of few rows take another order of summation).
+    before_each : callable, default=nothing
+        Called before each part of the rows; may raise an error to call the rest off.
 
     Returns
     -------
@@ -57,6 +59,7 @@ def forward(module, X, pad):
     outputs = []
     with torch.inference_mode():
         for rows in X.split(_CACHED_ROWS if pad and torch.get_num_threads() == 1 else EVALUATION_ROWS):
+            before_each()
             rows, n_rows = rows.contiguous(), len(rows)
             if pad and n_rows % ROW_BLOCK:
                 rows = torch.cat([rows, rows.new_zeros(-n_rows % ROW_BLOCK, *rows.shape[1:])])
