@@ -1,4 +1,4 @@
-"""How sphinx builds the pages: ``python -m sphinx -W --keep-going docs docs/_build`` (``-D plot_gallery=0``: no runs)."""
+"""How sphinx builds the pages: ``python -m sphinx -W docs docs/_build``; with ``-D plot_gallery=0`` no example runs."""
 
 import re
 from pathlib import Path
