@@ -52,7 +52,7 @@ class Calibration:
     [1, 1, 1, 1, 1, 1]
     >>> total = found.reliability - found.resolution + found.uncertainty + found.within_bin
     >>> print(f"{found.brier:.6f} {total:.6f}")
-    0.051250 0.051250
+    0.052917 0.052917
     """
 
     ece: float
