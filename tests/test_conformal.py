@@ -93,7 +93,7 @@ def test_too_few_rows_for_alpha():
 
 def test_a_new_target_is_inside_as_often_as_promised():
     """One new row a draw, so that the draws are independent and their number inside is binomial."""
-    n_draws, inside = 250, {0.1: 0, 0.3: 0}
+    n_draws, inside = 150, {0.1: 0, 0.3: 0}
     with parallel_config(n_jobs=1):  # faster for trees
         for seed in range(n_draws):
             X, y = make_friedman1(51, noise=1.0, random_state=seed)
