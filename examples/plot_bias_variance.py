@@ -76,7 +76,7 @@ for problem, found, scale in (("friedman1, squared error", numbers, 1), ("twonor
 # On friedman1 (top) the bias of one network falls as it grows, and its variance rises. The bag takes away a quarter of
 # the variance or more at every size, but its bias is larger: each of its networks sees fewer different rows, and takes
 # fewer steps. Of large networks that costs more than the variance brings. Boosting lowers the bias of networks of one
-# unit and of four; of larger ones there is little left to lower. As a sum of shrunken networks it has less variance too.
+# unit and of four; of larger ones little is left to lower. As a sum of shrunken networks it has less variance too.
 #
 # On twonorm (bottom) one unit is enough, since the best boundary is a plane. There is little bias, and no size changes
 # much. Most of what is above the least possible error is variance, so the bag helps a little at every size, and
@@ -93,6 +93,7 @@ for row, found, scale, unit in zip(axes, (numbers, labels), (1, 100), ("squared 
         ax.set(xlabel="Hidden units", ylabel=f"{term} ({unit})", title=f"{problem}: {term.lower()}")
         ax.set_xscale("log", base=2)
         ax.set_xticks(UNITS, UNITS)
+        ax.tick_params(labelleft=True)
     row[0].set_ylim(0, 1.1 * scale * max(values.max() for values in found.values()))
 axes[0, 2].axhline(1, color="0.35", linestyle="--", label="least possible")
 axes[1, 2].axhline(2.275, color="0.35", linestyle="--", label="least possible")
