@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Augmentation": "augmentation",
     "Averaging": "averaging",
+    "BiasVariance": "diagnostics",
     "BoostingClassifier": "boosting",
     "BoostingRegressor": "boosting",
     "Calibration": "diagnostics",
@@ -24,6 +25,7 @@ _HOME = {
     "ResNet": "networks",
     "Uncertainty": "diagnostics",
     "WeightNoise": "regularizers",
+    "bias_variance": "diagnostics",
     "calibration": "diagnostics",
     "class_posterior": "datasets",
     "compare": "comparison",

@@ -150,6 +150,29 @@ def out_of_distribution(found):
     assert len({areas.tobytes() for areas in found["scores"].values()}) == 7
 
 
+def bias_variance(found):
+    for values in (*found["numbers"].values(), *found["labels"].values()):
+        np.testing.assert_allclose(values[:, :3].sum(axis=1), values[:, 3])
+    one, bag, boosting = found["numbers"].values()
+    assert (np.diff(one[:, 0]) < 0).all()
+    assert one[-1, 0] < 0.4 * one[0, 0]
+    assert one[-1, 1] > 1.2 * one[0, 1]
+    assert (bag[:, 1] < 0.85 * one[:, 1]).all()
+    assert (bag[:, 0] > one[:, 0]).all()
+    assert bag[-1, 3] > one[-1, 3]
+    assert (boosting[:2, 0] < 0.93 * one[:2, 0]).all()
+    assert (abs(boosting[2:, 0] - one[2:, 0]) < 0.4).all()
+    assert (boosting[:, 1] < 0.9 * one[:, 1]).all()
+    assert (boosting[:, 3] < one[:, 3]).all()
+    one, bag, boosting = found["labels"].values()
+    assert max(values[:, 0].max() for values in (one, bag, boosting)) < 0.012
+    assert all((values[:, 1] > 1.5 * values[:, 0]).all() for values in (one, bag, boosting))
+    assert (bag[:, 3] < one[:, 3]).all()
+    assert np.ptp(one[:, 3]) < 0.008
+    assert abs(boosting[:, 3] - one[:, 3]).max() < 0.004
+    assert min(values[:, 3].min() for values in (one, bag, boosting)) > 0.02275
+
+
 CHECKS = (
     first_fit,
     optimizer_search,
@@ -160,6 +183,7 @@ CHECKS = (
     regularizers,
     augmented_images,
     out_of_distribution,
+    bias_variance,
 )
 CLAIMS = {check.__name__: check for check in CHECKS}
 
