@@ -87,9 +87,10 @@ class Comparison:
         table : pandas.DataFrame
             Indexed by estimator, in the order compared: `score` (mean validation score), `score_se` (its standard
             error, corrected for folds that share training rows), `score_std` (standard deviation over folds),
-            `log_loss` in nats (classifiers) or `rmse` in units of the target (regressors), `ece` (expected calibration error of the
-            out-of-fold probabilities, of all repeats together), `gap` (training minus validation score), `fit_seconds`,
-            `predict_seconds` and `n_networks` (means per fold).
+            `log_loss` in nats (classifiers) or `rmse` in units of the target (regressors), `ece` (expected calibration
+            error of the out-of-fold probabilities, of all repeats together), `gap` (training minus validation score),
+            `fit_seconds` and `predict_seconds` (medians over folds, as the first fit of a program loads libraries too),
+            and `n_networks` (mean per fold).
 
         Notes
         -----
@@ -257,9 +258,9 @@ class Comparison:
         return import_module("skensemble.plots").ComparisonDisplay.from_comparison(self).plot(ax=ax)
 
     def __repr__(self):
-        test = "" if self.test_score_ is None else f", test {self.metric} {_verdict.number(self.test_score_)}"
-        n = self.scores["estimator"].nunique()
-        return f"<Comparison of {n} by {self.metric} over {len(self.splits_)} folds: best is {self.best_!r}{test}>"
+        test = "" if self.test_score_ is None else f", test score {_verdict.number(self.test_score_)}"
+        subject = f"Comparison of {self.scores['estimator'].nunique()} estimators by {self.metric}"
+        return f"<{subject} over {len(self.splits_)} folds: best is {self.best_!r}{test}>"
 
     def _repr_html_(self):
         columns = {"float_format": _verdict.number, "na_rep": "", "border": 0}

@@ -94,7 +94,7 @@ def summary_frame(scores, metric, ratio, predictions, classes):
         columns["ece"] = pandas().Series(errors, dtype=float)
     columns["gap"] = (train - validation).mean(skipna=False)
     for name in ("fit_seconds", "predict_seconds"):
-        columns[name] = by_fold(scores, metric, name).mean(skipna=False)
+        columns[name] = by_fold(scores, metric, name).median(skipna=False)
     columns["n_networks"] = by_fold(scores, metric, "n_networks").mean()
     return pandas().DataFrame(columns).reindex(pandas().Index(validation.columns, name="estimator"))
 

@@ -14,6 +14,7 @@ GAP_SHARE = 0.5  # half of the validation error is not there on training rows: m
 GAP_ERRORS = 2  # standard errors, about a 95 % interval, that keep a gap from being chance
 BIAS_SHARE = 1 / 3  # a training error of a third of guessing's is too much to be left over by chance
 CHEAPER = 0.8  # of the time; less of a saving drowns in the noise of timing
+_NO_TIME = 1e-6  # clocks of some systems are coarse
 _NOT_BOUNDED = ("mutual_info_score", "positive_likelihood_ratio")
 
 
@@ -37,22 +38,22 @@ def default_rope(metric, values, baseline):
 
 def number(value):
     """A number with as many digits as say something."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
+    if abs(value) >= 1:
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
 
 
 def verdict(comparison):
     """Say it in sentences; see `Comparison.verdict`."""
     folds = by_fold(comparison.scores, comparison.metric)
     means = folds.mean(skipna=False).dropna().drop(comparison.best_)
-    seconds = by_fold(comparison.scores, comparison.metric, "fit_seconds").mean()
+    seconds = by_fold(comparison.scores, comparison.metric, "fit_seconds").median()
     failed = [name for name in folds.columns if folds[name].isna().any()]
     diagnosis = f"{comparison.best_} {comparison.diagnosis()[comparison.best_]}."
     if means.empty:
         score, sign, words = folds[comparison.best_].mean(), *_words(comparison.metric)
         sentences = [
-            f"{comparison.best_} has a mean {words} of {number(sign * score)}: there is nothing to hold it against."
+            f"{comparison.best_} has a {words} of {number(sign * score)}: there is nothing to hold it against."
         ]
         sentences.append(f"A fit takes {_seconds(seconds[comparison.best_])}.")
     else:
@@ -115,15 +116,15 @@ def _is_it_real(comparison, rival, pairs):
     sign, words = _words(comparison.metric)
     score = number(sign * by_fold(comparison.scores, comparison.metric)[best].mean())
     ahead = f"{number(pair['difference'])} {'above' if sign > 0 else 'below'} {rival}"
-    rope, p_best, p_holm = number(comparison.rope()), _share(pair["p_best"]), number(pair["p_holm"])
+    rope, p_best, p_holm = number(comparison.rope()), _share(pair["p_best"]), f"{pair['p_holm']:.2g}"
     doubt = f"{ahead} (better by more than {rope} with probability {p_best}; p = {p_holm} after Holm's correction)"
     of_kind = {
-        "real": f"{best} is best, and the difference is real: a mean {words} of {score}, {doubt}.",
-        "small": f"{best} is best with a mean {words} of {score}; the difference is not chance, but may be too small "
+        "real": f"{best} is best, and the difference is real: a {words} of {score}, {doubt}.",
+        "small": f"{best} is best with a {words} of {score}; the difference is not chance, but may be too small "
         f"to matter: {doubt}.",
-        "likely": f"{best} is probably best with a mean {words} of {score}, but chance is not ruled out: {doubt}.",
-        "open": f"{best} has the best mean {words}, {score}, but that may be chance: {doubt}.",
-        "equivalent": f"{best} has the best mean {words}, {score}, but {rival} is as good in practice: "
+        "likely": f"{best} is probably best with a {words} of {score}, but chance is not ruled out: {doubt}.",
+        "open": f"{best} has the best {words}, {score}, but that may be chance: {doubt}.",
+        "equivalent": f"{best} has the best {words}, {score}, but {rival} is as good in practice: "
         f"within {rope} with probability {_share(pair['p_equivalent'])}.",
         "unknown": f"{best} has the best {words}, {score}, {ahead}; a single fold cannot tell whether that is chance.",
     }
@@ -136,16 +137,14 @@ def _cost(best, rival, pairs, seconds):
     """What a fit of the best costs beside the second best, and whether something cheaper would do."""
     as_good = [name for name, pair in pairs.items() if pair["kind"] == "equivalent"]
     cheapest = min(as_good, key=lambda name: seconds[name], default=rival)
-    ratio = seconds[best] / seconds[cheapest] if seconds[cheapest] > 0 else 1.0
-    takes = f"A fit takes {_seconds(seconds[best])}"
-    if not CHEAPER <= ratio <= 1 / CHEAPER:
-        times = f"{ratio:.2g}" if ratio < 100 else f"{ratio:.0f}"
-        takes += f", {times} times as long as {cheapest} ({_seconds(seconds[cheapest])})"
-    else:
-        takes += f", about as long as {cheapest}"
-    if cheapest in as_good and ratio > 1 / CHEAPER:
-        return takes + f", so take {cheapest}."
-    return takes + "."
+    own, other = (max(seconds[name], _NO_TIME) for name in (best, cheapest))
+    takes = f"A fit of it takes {_seconds(own)}"
+    if other < CHEAPER * own:
+        advice = f", so take {cheapest}" if cheapest in as_good else ""
+        return f"{takes}, {_times(own / other)} as long as {cheapest} ({_seconds(other)}){advice}."
+    if own < CHEAPER * other:
+        return f"{takes}; {cheapest} takes {_times(other / own)} as long ({_seconds(other)})."
+    return f"{takes}, about as long as {cheapest}."
 
 
 def diagnoses(comparison):
@@ -209,11 +208,16 @@ def _words(metric):
     """The sign that makes a score what people call it, and that name."""
     names = {"r2": "R squared", "neg_log_loss": "log loss"}
     sign = -1 if metric.startswith("neg_") else 1
-    return sign, names.get(metric, metric.removeprefix("neg_").replace("_", " "))
+    words = names.get(metric, metric.removeprefix("neg_").replace("_", " "))
+    return sign, words if "mean" in words.split() else f"mean {words}"
 
 
 def _share(p):
     return "over 0.99" if p > 0.99 else "under 0.01" if p < 0.01 else f"{p:.2f}"
+
+
+def _times(ratio):
+    return f"{ratio:.2g} times" if ratio < 100 else f"{ratio:.0f} times"
 
 
 def _seconds(value):
