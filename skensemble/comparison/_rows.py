@@ -86,7 +86,8 @@ def _collect(estimator, rows, exact, found):
         found["stop"].append(rows[own] if exact else rows)
     if hasattr(estimator, "best_estimator_") and hasattr(estimator, "cv_results_"):
         found["select"].append(rows)
-    if isinstance(estimator, _BAGS) and not has_fit_parameter(estimator.estimator_, "sample_weight"):
+    fitted = hasattr(estimator, "estimators_")
+    if isinstance(estimator, _BAGS) and fitted and not has_fit_parameter(estimator.estimator_, "sample_weight"):
         for member, drawn in zip(estimator.estimators_, estimator.estimators_samples_, strict=True):
             _collect(member, rows[drawn] if exact else rows, exact, found)
         return
