@@ -8,7 +8,6 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier, HistGradientBoostingClassifier, VotingClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -108,7 +107,7 @@ def compared():
     X, y = load_iris(return_X_y=True)
     models = {
         "net": NetClassifier("mlp", max_epochs=2, early_stopping=True, random_state=0),
-        "search": GridSearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1]}, cv=2),
+        "search": GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2]}, cv=2),
         "prior": DummyClassifier(),
     }
     return compare(X, y, models, cv=3, repeats=2, random_state=0)
