@@ -1,6 +1,8 @@
 """Verdicts and diagnoses on scores made up so that each rule decides once."""
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -212,3 +214,24 @@ def test_names_are_escaped_in_notebooks():
     assert "<table" in page
     assert repr(found) == "<Comparison of 2 estimators by accuracy over 5 folds: best is 'b'>"
     assert repr(replace(found, test_score_=0.875)).endswith("best is 'b', test score 0.875>")
+
+
+def test_report_and_picture_are_left_to_the_floor_above(monkeypatch):
+    found, written = made_up({"a": 0.8, "b": 0.9}), []
+
+    class Display:
+        @classmethod
+        def from_comparison(cls, comparison):
+            display = cls()
+            display.comparison = comparison
+            return display
+
+        def plot(self, ax=None):
+            return self.comparison, ax
+
+    report = SimpleNamespace(write_report=lambda comparison, path: written.append((comparison, path)))
+    monkeypatch.setitem(sys.modules, "skensemble.report", report)
+    monkeypatch.setitem(sys.modules, "skensemble.plots", SimpleNamespace(ComparisonDisplay=Display))
+    found.to_html("report.html")
+    assert written == [(found, "report.html")]
+    assert found.plot("axes") == (found, "axes")
