@@ -14,6 +14,7 @@ _HOME = {
     "Comparison": "comparison",
     "ConvNet": "networks",
     "Dataset": "datasets",
+    "LossLandscape": "diagnostics",
     "MLP": "networks",
     "NetClassifier": "estimators",
     "NetRegressor": "estimators",
@@ -29,6 +30,7 @@ _HOME = {
     "fit_together": "training",
     "fused": "training",
     "load_dataset": "datasets",
+    "loss_landscape": "diagnostics",
     "make_banana": "datasets",
     "make_friedman1": "datasets",
     "make_friedman2": "datasets",
@@ -37,6 +39,7 @@ _HOME = {
     "make_threenorm": "datasets",
     "make_twonorm": "datasets",
     "make_waveform": "datasets",
+    "sharpness": "diagnostics",
 }
 
 __all__ = sorted(_HOME)
