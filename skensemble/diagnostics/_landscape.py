@@ -157,7 +157,7 @@ def _direction(loss, random):
 
 def _between(loss, other, shares):
     """The losses on the line to another network."""
-    other, _ = network_of(other, None, "loss_landscape's other")
+    other, _ = network_of(other, "loss_landscape's other")
     states = [loss.module.state_dict(), other.net_.module_.state_dict()]
     shapes = [{name: tuple(values.shape) for name, values in state.items()} for state in states]
     if shapes[0] != shapes[1]:

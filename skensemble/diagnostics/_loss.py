@@ -44,7 +44,7 @@ class TrainedLoss:
     """
 
     def __init__(self, estimator, X, y, subject):
-        self.estimator, X = network_of(estimator, X, subject)
+        self.estimator, (X,) = network_of(estimator, subject, X)
         net = self.estimator.net_
         self.module = copy.deepcopy(net.module_).eval()
         self._losses, self._device = net.criterion_, net.device
@@ -117,43 +117,63 @@ class TrainedLoss:
         )
 
 
-def network_of(estimator, X, subject):
-    """Find the network's own estimator inside a search or a pipeline, and what of the rows arrives there.
+def unwrapped(estimator, *tables):
+    """Go through searches and pipelines to the estimator inside, and transform rows on the way.
 
     Parameters
     ----------
     estimator : estimator
         Fitted.
-    X : array-like of shape (n_samples, n_features) or None
-        Rows as the outermost estimator takes them; None where they are not wanted.
-    subject : str
-        Begins the error.
+    *tables : array-like of shape (n_samples, n_features)
+        Rows as the outermost estimator takes them.
 
     Returns
     -------
-    estimator, X : estimator, array-like
+    estimator : estimator
+        The one inside.
+    tables : list of array-like
+        Rows as it takes them.
+    """
+    check_is_fitted(estimator)
+    while hasattr(estimator, "best_estimator_") or hasattr(estimator, "steps"):
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+            continue
+        if len(estimator.steps) > 1:
+            tables = [estimator[:-1].transform(X) for X in tables]
+        estimator = estimator.steps[-1][1]
+    return estimator, list(tables)
+
+
+def network_of(estimator, subject, *tables):
+    """Find the network's own estimator inside a search or a pipeline.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    subject : str
+        Begins the error.
+    *tables : array-like of shape (n_samples, n_features)
+        Rows as the outermost estimator takes them.
+
+    Returns
+    -------
+    estimator, tables : as `unwrapped`
 
     Raises
     ------
     TypeError
         If there is no network, or more than one.
     """
-    given = estimator
-    check_is_fitted(estimator)
-    while hasattr(estimator, "best_estimator_") or hasattr(estimator, "steps"):
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-            continue
-        if len(estimator.steps) > 1 and X is not None:
-            X = estimator[:-1].transform(X)
-        estimator = estimator.steps[-1][1]
-    if not hasattr(getattr(estimator, "net_", None), "module_"):
-        members = "; take one of its estimators_" if hasattr(estimator, "estimators_") else ""
+    inner, tables = unwrapped(estimator, *tables)
+    if not hasattr(getattr(inner, "net_", None), "module_"):
+        members = "; take one of its estimators_" if hasattr(inner, "estimators_") else ""
         raise TypeError(
             f"{subject} wants one fitted network: a NetClassifier or NetRegressor, alone, at the end of a Pipeline or "
-            f"found by a search. Got {type(given).__name__}{members}."
+            f"found by a search. Got {type(estimator).__name__}{members}."
         )
-    return estimator, X
+    return inner, tables
 
 
 def _target_and_weight(estimator, y, subject):
