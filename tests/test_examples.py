@@ -135,6 +135,25 @@ def augmented_images(found):
     assert len({values["bag loss"].tobytes() for values in (plain, augmented, stopped)}) == 3
 
 
+def flat_minima(found):
+    measured, ratios = found["found"], found["ratios"]
+    early = measured["all rows, 20 steps"]
+    for name in ("keskar", "hessian", "noise"):
+        assert (ratios[name] > 1).all()
+        assert 1.05 < np.median(ratios[name]) < 2
+        assert early[name].mean() > 5 * found["large"][name].mean()
+        assert len(set(found["large"][name])) == len(found["SEEDS"])
+    assert early["loss"].mean() > 100 * found["large"]["loss"].mean()
+    assert early["error"].mean() > 2 * found["large"]["error"].mean()
+    assert abs(found["difference"].mean()) < max(0.004, 2 * found["standard_error"])
+    assert min(found["progress"].values()) > 3
+    assert np.mean(list(found["within"].values())) < 0.3
+    assert found["moved"] < 1e-6
+    assert all(values.max() > 5 * values[len(values) // 2] for values in found["by_factor"].values())
+    ends = [line.loss[[0, -1]] for line in found["lines"].values()]
+    assert max(ends[0]) < min(ends[1])
+
+
 CHECKS = (
     first_fit,
     optimizer_search,
@@ -144,6 +163,7 @@ CHECKS = (
     batch_sizes,
     regularizers,
     augmented_images,
+    flat_minima,
 )
 CLAIMS = {check.__name__: check for check in CHECKS}
 
