@@ -187,6 +187,31 @@ def bias_variance(found):
     assert min(values[:, 3].min() for values in (one, bag, boosting)) > 0.02275
 
 
+def flat_minima(found):
+    measured, ratios, large = found["found"], found["ratios"], found["large"]
+    early = measured["all rows, 10 steps"]
+    for name in ("keskar", "hessian", "noise"):
+        assert early[name].mean() == max(values[name].mean() for values in measured.values())
+        assert early[name].mean() > 4 * large[name].mean()
+        assert len(set(large[name])) == len(found["SEEDS"])
+    for name in ("hessian", "noise"):
+        assert (ratios[name] > 1).all()
+        assert 1.3 < ratios[name].mean() < 1.8
+    assert 0.9 < ratios["keskar"].mean() < found["losses"].mean() < 1.6
+    behind, ahead = (measured[f"{size} rows, 100 steps"] for size in ("8", "all"))
+    assert behind["loss"].mean() > ahead["loss"].mean()
+    assert behind["keskar"].mean() > ahead["keskar"].mean()
+    assert early["loss"].mean() > 100 * large["loss"].mean()
+    assert early["error"].mean() > 2 * large["error"].mean()
+    assert abs(found["difference"].mean()) < max(0.004, 2 * found["standard_error"])
+    assert min(found["progress"].values()) > 3
+    assert np.mean(list(found["within"].values())) < 0.1
+    assert found["moved"] < 1e-6
+    assert all(values.max() > 5 * values[len(values) // 2] for values in found["by_factor"].values())
+    on_training, on_test = (line.loss for line in found["lines"].values())
+    assert max(on_training) < min(on_test)
+
+
 CHECKS = (
     first_fit,
     optimizer_search,
@@ -198,6 +223,7 @@ CHECKS = (
     augmented_images,
     out_of_distribution,
     bias_variance,
+    flat_minima,
 )
 CLAIMS = {check.__name__: check for check in CHECKS}
 
