@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Augmentation": "augmentation",
     "Averaging": "averaging",
+    "BiasVariance": "diagnostics",
     "BoostingClassifier": "boosting",
     "BoostingRegressor": "boosting",
     "Comparison": "comparison",
@@ -21,6 +22,7 @@ _HOME = {
     "Optimizer": "optimizers",
     "ResNet": "networks",
     "WeightNoise": "regularizers",
+    "bias_variance": "diagnostics",
     "class_posterior": "datasets",
     "compare": "comparison",
     "conditional_mean": "datasets",
