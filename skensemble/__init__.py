@@ -17,6 +17,8 @@ _HOME = {
     "ConvNet": "networks",
     "Dataset": "datasets",
     "Diversity": "diagnostics",
+    "GeneralizationGap": "diagnostics",
+    "LossLandscape": "diagnostics",
     "MLP": "networks",
     "NetClassifier": "estimators",
     "NetRegressor": "estimators",
@@ -36,7 +38,9 @@ _HOME = {
     "diversity": "diagnostics",
     "fit_together": "training",
     "fused": "training",
+    "generalization_gap": "diagnostics",
     "load_dataset": "datasets",
+    "loss_landscape": "diagnostics",
     "make_banana": "datasets",
     "make_friedman1": "datasets",
     "make_friedman2": "datasets",
@@ -45,6 +49,7 @@ _HOME = {
     "make_threenorm": "datasets",
     "make_twonorm": "datasets",
     "make_waveform": "datasets",
+    "sharpness": "diagnostics",
     "uncertainty": "diagnostics",
 }
 
