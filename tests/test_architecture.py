@@ -41,6 +41,7 @@ FLOORS = {
     "_problems": 0,
     "_random": 0,
     "_spec": 0,
+    "_statistics": 0,
 }
 # Outside packages that only these modules may import.
 ONLY = {
