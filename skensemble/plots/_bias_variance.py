@@ -80,7 +80,9 @@ class BiasVarianceDisplay:
         for name in PARTS:
             shape = getattr(self, name).shape
             if shape != (len(self.settings),) or not self.settings:
-                raise ValueError(f"{name} wants one number for each of {len(self.settings)} settings. Got shape {shape}.")
+                raise ValueError(
+                    f"{name} wants one number for each of {len(self.settings)} settings. Got shape {shape}."
+                )
         self.loss = loss
         self.noise_source = noise_source
         self.setting_name = setting_name

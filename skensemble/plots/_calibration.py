@@ -142,7 +142,7 @@ class CalibrationDisplay(ReliabilityDisplay):
             return plt.subplots(2, 1, sharex=True, layout="constrained", gridspec_kw=options)[1], True
         if np.ndim(ax):
             if np.shape(ax) != (2,):
-                raise ValueError(f"ax wants one Axes, or two for curve and counts. Got an array of shape {np.shape(ax)}.")
+                raise ValueError(f"ax wants one Axes, or two for curve and counts. Got shape {np.shape(ax)}.")
             return ax, False
         inside = {child.get_gid(): child for child in ax.child_axes}
         if CURVE not in inside:
@@ -181,13 +181,12 @@ class CalibrationDisplay(ReliabilityDisplay):
             Not drawn yet.
         """
         table = result.table
-        full = table["count"] > 0
         return cls(
-            table["frequency"][full],
-            table["confidence"][full],
+            table["frequency"],
+            table["confidence"],
             y_prob,
-            counts=table["count"][full],
-            edges=np.column_stack([table["low"][full], table["high"][full]]),
+            counts=table["count"],
+            edges=np.column_stack([table["lower"], table["upper"]]),
             ece=result.ece,
             estimator_name=name,
             pos_label=pos_label,

@@ -19,7 +19,7 @@ from skensemble.plots._style import (
 
 
 class ComparisonDisplay:
-    """Scores of all folds as points, their mean with an interval, and the region of practical equivalence.
+    r"""Scores of all folds as points, their mean with an interval, and the region of practical equivalence.
 
     Use :meth:`from_comparison`, :meth:`from_estimator` or :meth:`from_predictions`; :meth:`plot` draws.
 

@@ -4,7 +4,15 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from skensemble.diagnostics import diversity
-from skensemble.plots._style import SERIES, estimator_name, fit_labels, open_axes, place_legend, series_style, unit_label
+from skensemble.plots._style import (
+    SERIES,
+    estimator_name,
+    fit_labels,
+    open_axes,
+    place_legend,
+    series_style,
+    unit_label,
+)
 
 
 class DiversityDisplay:
@@ -54,6 +62,8 @@ class DiversityDisplay:
                 "kappa and error want one number each for at least one pair of members. "
                 f"Got shapes {self.kappa.shape} and {self.error.shape}."
             )
+        if not np.isfinite(self.kappa).any():
+            raise ValueError("kappa wants a pair whose labels vary. Got NaN only; take members that learned.")
         self.name = name
 
     def plot(self, ax=None, *, name=None, **kwargs):
@@ -77,12 +87,13 @@ class DiversityDisplay:
         ax = self.ax_
         name = self.name if name is None else name
         style = series_style(ax)
+        defined = np.isfinite(self.kappa)
         points = {"s": 18, "alpha": 0.45 if len(self.kappa) > 30 else 0.7, "linewidths": 0, "label": name}
         points.update({"color": style["color"], "marker": style["marker"], **kwargs, "gid": SERIES})
         self.points_ = ax.scatter(self.kappa, self.error, **points)
         (self.centre_,) = ax.plot(
-            np.nanmean(self.kappa),
-            np.nanmean(self.error),
+            self.kappa[defined].mean(),
+            self.error[defined].mean(),
             color=style["color"],
             marker=style["marker"],
             markersize=11,
@@ -92,7 +103,9 @@ class DiversityDisplay:
             label="_centre",
             zorder=4,
         )
-        ax.set(xlabel="kappa of a pair (1: always agree, 0: by chance)", ylabel=f"mean {unit_label('zero_one')} of a pair")
+        ax.set(
+            xlabel="kappa of a pair (1: always agree, 0: by chance)", ylabel=f"mean {unit_label('zero_one')} of a pair"
+        )
         place_legend(ax, new)
         fit_labels(ax)
         return self
@@ -119,7 +132,9 @@ class DiversityDisplay:
             If the ensemble has no kappa, because it predicts numbers or has one member.
         """
         if result.kappa is None:
-            raise ValueError("A kappa-error diagram wants an ensemble that predicts classes. Got one that predicts numbers.")
+            raise ValueError(
+                "A kappa-error diagram wants an ensemble that predicts classes. Got one that predicts numbers."
+            )
         return cls(*result.pairs(), name=name)
 
     @classmethod
@@ -179,7 +194,7 @@ class DiversityDisplay:
 
 
 def _pairs(y, labels):
-    """Cohen's kappa and mean error of each pair; two members that always say the same one label agree (1)."""
+    """Cohen's kappa and mean error of each pair; NaN where both always give one label."""
     if labels.ndim != 2 or len(labels) < 2 or labels.shape[1] != len(y):
         raise ValueError(f"predictions wants shape (n_members >= 2, {len(y)}). Got {labels.shape}; give labels.")
     classes = np.unique(labels)
@@ -189,5 +204,5 @@ def _pairs(y, labels):
     for i, j in zip(first, second, strict=True):
         table = confusion_matrix(labels[i], labels[j], labels=classes) / len(y)
         chance = table.sum(axis=0) @ table.sum(axis=1)
-        kappa.append(1.0 if chance == 1 else (np.trace(table) - chance) / (1 - chance))
+        kappa.append(np.nan if chance == 1 else (np.trace(table) - chance) / (1 - chance))
     return np.array(kappa), (error[first] + error[second]) / 2

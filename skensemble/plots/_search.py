@@ -1,7 +1,6 @@
 """What a search tried, and what came of it: a heat map, a curve or parallel coordinates."""
 
 from collections.abc import Sequence
-from numbers import Number
 
 import numpy as np
 from sklearn.base import clone
@@ -10,17 +9,21 @@ from skensemble.plots import _parallel
 from skensemble.plots._losses import default_score
 from skensemble.plots._style import (
     PALETTE,
+    collide,
     fit_labels,
     logarithmic,
+    measure,
     name_rows,
     open_axes,
     place_legend,
     rows_height,
-    shorten,
     unit_label,
     wrap,
 )
+from skensemble.plots._values import is_number, levels, text_of
 
+# Ways to write names below columns: characters a line, lines, font size, angle.
+COLUMNS = ((14, 2, "medium", 0), (20, 1, "medium", 90), (18, 1, "x-small", 90), (14, 1, 4, 90))
 KINDS = ("auto", "curve", "heatmap", "parallel")
 
 
@@ -71,7 +74,9 @@ class SearchDisplay:
         self.scores = np.asarray(scores, dtype=float)
         self.std = None if std is None else np.asarray(std, dtype=float)
         if self.scores.shape != (len(self.params),) or not self.params:
-            raise ValueError(f"scores wants one number for each of {len(self.params)} settings. Got {self.scores.shape}.")
+            raise ValueError(
+                f"scores wants one number for each of {len(self.params)} settings. Got {self.scores.shape}."
+            )
         if not np.isfinite(self.scores).any():
             raise ValueError("scores wants at least one setting with a score. Got NaN only; see why the fits failed.")
         self.metric = metric
@@ -123,13 +128,13 @@ class SearchDisplay:
 
     def _chosen(self, parameters):
         if not self.values:
-            raise ValueError("A search wants at least one parameter that varies. Got none; search more than one setting.")
+            raise ValueError("A search wants a parameter that varies. Got none; search more than one setting.")
         if isinstance(parameters, str) or not isinstance(parameters, Sequence | None):
             raise ValueError(f"parameters wants a list of names. Got {parameters!r}.")
         names = list(self.values if parameters is None else parameters)
         for name in names:
             if name not in self.values:
-                raise ValueError(f"{name!r} does not vary in this search. Parameters that do: {', '.join(self.values)}.")
+                raise ValueError(f"{name!r} does not vary in this search. Those that do: {', '.join(self.values)}.")
         return names
 
     def _kind(self, kind, names):
@@ -313,20 +318,34 @@ class SearchDisplay:
         return cls(params, [score(y_true, found) for found in predictions], metric=metric).plot(ax=ax, **kwargs)
 
 
-def is_number(value):
-    """Whether a value stands on a numeric axis."""
-    return isinstance(value, Number) and not isinstance(value, bool | np.bool_)
+def _name_columns(ax, names):
+    """Write one name a column below the axes: level if they fit, else upright, as small as needed."""
+    ax.set_xlim(-0.5, len(names) - 0.5)
+    for width, n_lines, size, angle in (
+        (14, 2, "medium", 0),
+        (20, 1, "medium", 90),
+        (18, 1, "x-small", 90),
+        (14, 1, 4, 90),
+    ):
+        texts = [wrap(name, width, n_lines) for name in names]
+        ax.set_xticks(range(len(names)), texts, fontsize=size, rotation=angle)
+        measure(ax.figure)
+        if not collide(ax.get_xticklabels()):
+            return
 
 
-def text_of(value):
-    """A value as it is written beside an axis."""
-    if is_number(value):
-        return f"{value:.4g}"
-    return getattr(value, "__name__", None) or " ".join(str(value).split())
-
-
-def levels(column):
-    """The different values of a parameter: numbers in order, then others as they came."""
-    unique = {text_of(value): value for value in column}
-    numbers = sorted((value for value in unique.values() if is_number(value)), key=float)
-    return numbers + [value for value in unique.values() if not is_number(value)]
+def _write_cells(ax, cells, drawn):
+    """Write each score into its cell where all of them fit."""
+    measure(ax.figure)
+    texts = []
+    for (i, j), score in np.ndenumerate(cells):
+        if np.isfinite(score):
+            red, green, blue, _ = drawn.to_rgba(score)
+            color = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+            texts.append(ax.text(j, i, f"{score:.3g}", ha="center", va="center", color=color, fontsize="small"))
+    width, height = (side / n for side, n in zip(ax.get_window_extent().size, cells.shape[::-1], strict=True))
+    texts += [text for text in ax.texts if text not in texts]
+    boxes = [text.get_window_extent() for text in texts]
+    if any(box.width > 0.95 * width or box.height > 0.95 * height for box in boxes):
+        for text in texts:
+            text.remove()

@@ -1,5 +1,6 @@
 """What all pictures share: one palette, names and legends that fit, axes that belong to the caller or are made new."""
 
+import itertools
 import re
 
 # Okabe & Ito's colours, in an order whose neighbours differ in lightness too; yellow is left out: it is lost on white.
@@ -43,7 +44,9 @@ def import_pyplot(caller):
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError(f'{caller} requires matplotlib. You can install it with `pip install "skensemble[plot]"`.') from error
+        raise ImportError(
+            f'{caller} requires matplotlib. You can install it with `pip install "skensemble[plot]"`.'
+        ) from error
     return plt
 
 
@@ -107,11 +110,19 @@ def measure(figure):
 def collide(texts):
     """Whether any of these texts, in their order along an axis, runs into the next."""
     boxes = [text.get_window_extent() for text in texts if text.get_text() and text.get_visible()]
-    return any(first.overlaps(second) for first, second in zip(boxes, boxes[1:], strict=False))
+    return any(first.overlaps(second) for first, second in itertools.pairwise(boxes))
 
 
 # Ways to write names, each smaller than the one before: characters a line, lines, font size.
-LADDER = ((24, 3, "medium"), (24, 2, "medium"), (24, 1, "medium"), (22, 1, "small"), (20, 1, "x-small"), (18, 1, 5), (18, 1, 4))
+LADDER = (
+    (24, 3, "medium"),
+    (24, 2, "medium"),
+    (24, 1, "medium"),
+    (22, 1, "small"),
+    (20, 1, "x-small"),
+    (18, 1, 5),
+    (18, 1, 4),
+)
 
 
 def name_rows(ax, names):
@@ -207,5 +218,5 @@ def logarithmic(values):
     values = sorted(set(values))
     if len(values) < 3 or values[0] <= 0:
         return False
-    steps = [second - first for first, second in zip(values, values[1:], strict=False)]
+    steps = [second - first for first, second in itertools.pairwise(values)]
     return values[-1] / values[0] >= 20 and max(steps) > 4 * min(steps)

@@ -248,9 +248,7 @@ class UncertaintyDisplay:
         return cls(y, prediction, spread, **options)
 
     @classmethod
-    def from_estimator(
-        cls, estimator, X, y, *, level=0.95, grid_resolution=100, feature_names=None, ax=None, **kwargs
-    ):
+    def from_estimator(cls, estimator, X, y, *, level=0.95, grid_resolution=100, feature_names=None, ax=None, **kwargs):
         """Predict with each member of a fitted ensemble, and draw.
 
         Parameters
