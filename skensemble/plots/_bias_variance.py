@@ -117,9 +117,9 @@ class BiasVarianceDisplay:
         if kind == "areas" and not rising:
             raise ValueError(f"Areas want at least two numbers in rising order. Got {self.settings}; use kind='bars'.")
         areas = kind == "areas" or (kind == "auto" and rising and len(self.settings) > 2)
-        new = open_axes(self, ax, 0 if areas else rows_height(self.settings, per_row=1.5))
+        open_axes(self, ax, 0 if areas else rows_height(self.settings, per_row=1.5))
         (self._draw_areas if areas else self._draw_bars)(kwargs)
-        place_legend(self.ax_, new)
+        place_legend(self.ax_)
         fit_labels(self.ax_)
         return self
 

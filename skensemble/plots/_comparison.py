@@ -134,7 +134,7 @@ class ComparisonDisplay:
             This one.
         """
         shown = self.differences() if relative else self
-        new = open_axes(self, ax, rows_height(shown.names, per_row=1.4))
+        open_axes(self, ax, rows_height(shown.names, per_row=1.4))
         ax = self.ax_
         label = unit_label(self.metric)
         centre = 0 if relative else float(np.nanmax(self.mean))
@@ -152,7 +152,7 @@ class ComparisonDisplay:
         shown._draw_rows(ax, kwargs)
         ax.set_xlabel(f"difference to {self.best} in {label}" if relative else label)
         name_rows(ax, shown.names)
-        place_legend(ax, new)
+        place_legend(ax)
         fit_labels(ax)
         return self
 

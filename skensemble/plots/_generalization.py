@@ -77,7 +77,7 @@ class GeneralizationGapDisplay:
         display : GeneralizationGapDisplay
             This one.
         """
-        new = open_axes(self, ax)
+        open_axes(self, ax)
         ax = self.ax_
         self.lines_ = []
         for errors, color, marker, line, label in (
@@ -96,7 +96,7 @@ class GeneralizationGapDisplay:
         elif self.over != "rows":
             ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.set(xlabel=AXES[self.over], ylabel=unit_label(self.metric))
-        place_legend(ax, new)
+        place_legend(ax)
         fit_labels(ax)
         return self
 

@@ -90,13 +90,13 @@ class LossLandscapeDisplay:
         display : LossLandscapeDisplay
             This one.
         """
-        new = open_axes(self, ax)
+        open_axes(self, ax)
         self.line_ = self.contours_ = self.colorbar_ = None
         if self.loss.ndim == 1:
             self._draw_line(self.name if name is None else name, kwargs)
         else:
             self._draw_plane(cmap, kwargs)
-        place_legend(self.ax_, new)
+        place_legend(self.ax_)
         fit_labels(self.ax_)
         return self
 

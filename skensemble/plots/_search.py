@@ -113,8 +113,10 @@ class SearchDisplay:
         """
         names = self._chosen(parameters)
         kind = self._kind(kind, names)
-        height = rows_height([text_of(v) for v in levels(self.values[names[0]])], 1.4) if kind == "heatmap" else 0
-        new = open_axes(self, ax, height)
+        rows = levels(self.values[names[0]])
+        named = kind == "heatmap" or (kind == "curve" and not all(is_number(value) for value in rows))
+        height = rows_height([text_of(value) for value in rows], 1.4) if named else 0
+        open_axes(self, ax, height)
         self.colorbar_ = None
         if kind == "curve":
             self._draw_curve(names[0])
@@ -122,7 +124,7 @@ class SearchDisplay:
             self._draw_heatmap(*names, cmap)
         else:
             _parallel.draw(self, {name: self.values[name] for name in names}, cmap)
-        place_legend(self.ax_, new)
+        place_legend(self.ax_)
         fit_labels(self.ax_)
         return self
 
@@ -174,7 +176,7 @@ class SearchDisplay:
             marker="o",
             linestyle="-" if numeric else "none",
             capsize=3,
-            label="mean" if spread is None else "mean and standard deviation of folds",
+            label="mean" if spread is None else "mean ± std of folds",
         )
         top = int(np.nanargmax(scores))
         at = (x[top], scores[top]) if numeric else (scores[top], x[top])
@@ -321,12 +323,7 @@ class SearchDisplay:
 def _name_columns(ax, names):
     """Write one name a column below the axes: level if they fit, else upright, as small as needed."""
     ax.set_xlim(-0.5, len(names) - 0.5)
-    for width, n_lines, size, angle in (
-        (14, 2, "medium", 0),
-        (20, 1, "medium", 90),
-        (18, 1, "x-small", 90),
-        (14, 1, 4, 90),
-    ):
+    for width, n_lines, size, angle in COLUMNS:
         texts = [wrap(name, width, n_lines) for name in names]
         ax.set_xticks(range(len(names)), texts, fontsize=size, rotation=angle)
         measure(ax.figure)

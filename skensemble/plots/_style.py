@@ -10,6 +10,8 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 HATCHES = ("", "////", "....")
 SERIES = "skensemble series"  # marks what a display has drawn, so that the next one on the same axes looks different
 
+OWN = "skensemble figure"  # marks a figure that was made here, so that it may be made higher for a legend
+
 UNITS = {
     "accuracy": "accuracy (share of rows)",
     "balanced_accuracy": "balanced accuracy (mean share of rows per class)",
@@ -56,7 +58,8 @@ def open_axes(display, ax, height=0):
     new = ax is None
     if new:
         width, least = plt.rcParams["figure.figsize"]
-        _, ax = plt.subplots(figsize=(width, max(least, height)), layout="constrained")
+        figure, ax = plt.subplots(figsize=(width, max(least, height)), layout="constrained")
+        figure.set_gid(OWN)
     display.ax_, display.figure_ = ax, ax.figure
     return new
 
@@ -142,7 +145,7 @@ def rows_height(names, per_row=0.0):
     return 1.4 + 0.22 * lines
 
 
-def place_legend(ax, new):
+def place_legend(ax):
     """Name the series above the axes where there is room to be made, else where matplotlib finds it best."""
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
@@ -151,25 +154,34 @@ def place_legend(ax, new):
         ax.legend(handles, [wrap(label, 30) for label in labels], loc="best")
         return
     measure(ax.figure)
-    own = ax.get_window_extent().width
-    room = 0.3 * ax.figure.bbox.height
+    own = ax.figure.get_gid() == OWN
+    room = (0.98 * ax.figure.bbox.width if own else ax.get_window_extent().width, 0.3 * ax.figure.bbox.height)
     for width, n_lines, size in ((34, 3, "medium"), (34, 2, "small"), (30, 1, "small"), (24, 1, "x-small"), (16, 1, 5)):
-        legend = _columns(ax, handles, [wrap(label, width, n_lines) for label in labels], size, own)
-        excess = legend.get_window_extent().height - room
+        legend = _columns(ax, handles, labels, (width, n_lines, size), room[0], own)
+        excess = legend.get_window_extent().height - room[1]
         if excess <= 0:
             return
-        if new and width == 34 and n_lines == 3:
+        if own and n_lines == 3:
             ax.figure.set_figheight(ax.figure.get_figheight() + excess / ax.figure.dpi)
             return
 
 
-def _columns(ax, handles, labels, size, width):
+def _columns(ax, handles, labels, writing, room, own):
+    """A legend in as many columns as are not wider than the room; in a figure of our own it may span all of it."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.transforms import blended_transform_factory
+
+    width, n_lines, size = writing
+    em = FontProperties(size=size).get_size_in_points() * ax.figure.canvas.figure.dpi / 72
+    width = max(8, min(width, int((room - 4 * em) / (0.6 * em))))
+    across = blended_transform_factory(ax.figure.transSubfigure, ax.transAxes)
     for n_columns in range(min(len(labels), 6), 0, -1):
         legend = ax.legend(
             handles,
-            labels,
+            [wrap(label, width, n_lines) for label in labels],
             loc="lower left",
-            bbox_to_anchor=(0, 1),
+            bbox_to_anchor=(0.01, 1) if own else (0, 1),
+            bbox_transform=across if own else ax.transAxes,
             borderaxespad=0.3,
             borderpad=0.2,
             columnspacing=1.2,
@@ -177,7 +189,7 @@ def _columns(ax, handles, labels, size, width):
             fontsize=size,
             ncols=n_columns,
         )
-        if legend.get_window_extent().width <= width:
+        if legend.get_window_extent().width <= room:
             break
     return legend
 

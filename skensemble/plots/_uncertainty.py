@@ -113,7 +113,7 @@ class UncertaintyDisplay:
         display : UncertaintyDisplay
             This one.
         """
-        new = open_axes(self, ax)
+        open_axes(self, ax)
         self.colorbar_ = None
         if self.kind in ("surface", "points"):
             self._draw_plane(cmap, kwargs)
@@ -121,7 +121,7 @@ class UncertaintyDisplay:
             {"interval": self._draw_interval, "error": self._draw_error, "histogram": self._draw_histogram}[self.kind](
                 kwargs
             )
-        place_legend(self.ax_, new)
+        place_legend(self.ax_)
         fit_labels(self.ax_)
         return self
 
