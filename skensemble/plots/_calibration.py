@@ -139,8 +139,9 @@ class CalibrationDisplay(ReliabilityDisplay):
         """The axes of curve and counts: new ones, two of the caller's, or one of the caller's divided."""
         plt = import_pyplot(f"{type(self).__name__}.plot")
         if ax is None:
-            options = {"height_ratios": (3, 1)}
-            figure, axes = plt.subplots(2, 1, sharex=True, layout="constrained", gridspec_kw=options)
+            width, height = plt.rcParams["figure.figsize"]
+            size, rows = (width, max(height, 4)), {"height_ratios": (3, 1)}
+            figure, axes = plt.subplots(2, 1, sharex=True, layout="constrained", figsize=size, gridspec_kw=rows)
             figure.set_gid(OWN)
             return axes
         if np.ndim(ax):

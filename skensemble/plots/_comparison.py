@@ -7,13 +7,14 @@ from skensemble._spec import unknown_name
 from skensemble.comparison import compare
 from skensemble.plots._losses import default_score
 from skensemble.plots._style import (
-    PALETTE,
     estimator_name,
     fit_labels,
     name_rows,
     open_axes,
+    palette,
     place_legend,
     rows_height,
+    shorten,
     unit_label,
 )
 
@@ -142,22 +143,22 @@ class ComparisonDisplay:
             ax.axvspan(
                 centre - self.rope,
                 centre + self.rope,
-                color=PALETTE[2],
+                color=palette(ax)[2],
                 alpha=0.2,
                 lw=0,
                 zorder=0,
                 label=f"practically equivalent: ±{self.rope:.3g}",
             )
-        ax.axvline(centre, color=PALETTE[2], lw=1, linestyle="--", zorder=0)
+        ax.axvline(centre, color=palette(ax)[2], lw=1, linestyle="--", zorder=0)
         shown._draw_rows(ax, kwargs)
-        ax.set_xlabel(f"difference to {self.best} in {label}" if relative else label)
-        name_rows(ax, shown.names)
+        ax.set_xlabel(f"difference to {shorten(self.best, 30)}: {label}" if relative else label)
         place_legend(ax)
+        name_rows(ax, shown.names)
         fit_labels(ax)
         return self
 
     def _draw_rows(self, ax, kwargs):
-        style = {"marker": "o", "linestyle": "none", "markerfacecolor": "none", "color": PALETTE[0], "alpha": 0.8}
+        style = {"marker": "o", "linestyle": "none", "markerfacecolor": "none", "color": palette(ax)[0], "alpha": 0.8}
         style.update(kwargs)
         for row, values in enumerate(self.scores.values()):
             heights = row + 0.1 + 0.2 * np.linspace(0, 1, max(2, len(values)))[: len(values)]
@@ -169,7 +170,7 @@ class ComparisonDisplay:
             rows,
             xerr=spread,
             fmt="D",
-            color=PALETTE[1],
+            color=palette(ax)[1],
             capsize=3,
             label=f"mean, {100 * self.level:g} % interval" if np.isfinite(spread).any() else "mean",
         )
