@@ -120,9 +120,9 @@ class BiasVarianceDisplay:
         open_axes(self, ax, 0 if areas else rows_height(self.settings, per_row=1.5))
         (self._draw_areas if areas else self._draw_bars)(kwargs)
         place_legend(self.ax_)
+        fit_labels(self.ax_)
         if not areas:
             name_rows(self.ax_, self.settings)
-        fit_labels(self.ax_)
         return self
 
     def _parts(self):

@@ -116,6 +116,7 @@ class CalibrationDisplay(ReliabilityDisplay):
             curve.plot([0, 1], [0, 1], linestyle=":", color=text, label=perfect)
         label = f"ECE {self.ece:.3f}" if name is None else f"{name} (ECE {self.ece:.3f})"
         super().plot(ax=curve, name=label, ref_line=ref_line, **{**style, **kwargs, "gid": SERIES})
+        curve.get_legend().remove()  # scikit-learn's, which lies on the curve
         self.bars_ = self._draw_counts(below, style)
         positive = "" if self.pos_label is None else f" of {self.pos_label}"
         curve.set(

@@ -153,8 +153,8 @@ class ComparisonDisplay:
         shown._draw_rows(ax, kwargs)
         ax.set_xlabel(f"difference to {shorten(self.best, 30)}: {label}" if relative else label)
         place_legend(ax)
-        name_rows(ax, shown.names)
         fit_labels(ax)
+        name_rows(ax, shown.names)
         return self
 
     def _draw_rows(self, ax, kwargs):

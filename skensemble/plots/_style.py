@@ -104,7 +104,7 @@ def wrap(name, width, n_lines=3):
 
 def _broken(name, width):
     lines = [""]
-    parts = re.findall(r"[^\s_/,(=-]*(?:[\s_/,(=-]+|$)", name)
+    parts = re.findall(r"[^\s_/,=-]*(?:[\s_/,=-]+|$)", name)
     for part in chain.from_iterable(re.split("(?<=[a-z])(?=[A-Z])", part) for part in parts):
         if lines[-1] and len((lines[-1] + part).rstrip()) > width:
             lines.append("")
@@ -199,16 +199,14 @@ def _columns(ax, handles, labels, writing, room):
 
 def fit_labels(*axes):
     """Break the axes' labels where they are longer than the axes, and thin out numbers that run into each other."""
-    measure(axes[0].figure)
-    for ax in axes:
-        box = ax.get_window_extent()
-        for text, side, length in ((ax.xaxis.label, "width", box.width), (ax.yaxis.label, "height", box.height)):
-            extent = getattr(text.get_window_extent(), side)
-            if extent > length > 0 and "\n" not in text.get_text():
-                words = text.get_text()
+    for name, side in (("yaxis", "height"), ("xaxis", "width")):  # a second line beside the axes makes them narrower
+        measure(axes[0].figure)
+        for axis in (getattr(ax, name) for ax in axes):
+            words, length = axis.label.get_text(), getattr(axis.axes.get_window_extent(), side)
+            extent = getattr(axis.label.get_window_extent(), side)
+            if extent > length > 0 and "\n" not in words:
                 n_lines = int(extent / length) + 1
-                text.set_text(wrap(words, len(words) // n_lines + 5, n_lines + 2))
-        for axis in (ax.xaxis, ax.yaxis):
+                axis.label.set_text(wrap(words, len(words) // n_lines + 5, n_lines + 2))
             _thin_out(axis)
 
 
