@@ -151,7 +151,7 @@ class ComparisonDisplay:
             )
         ax.axvline(centre, color=palette(ax)[2], lw=1, linestyle="--", zorder=0)
         shown._draw_rows(ax, kwargs)
-        ax.set_xlabel(f"difference to {shorten(self.best, 30)}: {label}" if relative else label)
+        ax.set_xlabel(f"difference to {shorten(self.best, 24)}: {label}" if relative else label)
         place_legend(ax)
         fit_labels(ax)
         name_rows(ax, shown.names)

@@ -97,7 +97,7 @@ class LossLandscapeDisplay:
         else:
             self._draw_plane(cmap, kwargs)
         place_legend(self.ax_)
-        fit_labels(self.ax_)
+        fit_labels(self.ax_, *([self.colorbar_.ax] if self.colorbar_ else []))
         return self
 
     def _logarithmic(self):

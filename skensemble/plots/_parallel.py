@@ -35,7 +35,7 @@ def draw(display, columns, cmap):
 
     ax = display.ax_
     scales = {name: Scale(column) for name, column in columns.items()}
-    scales[unit_label(display.metric)] = score = Scale(display.scores.tolist())
+    scales[unit_label(display.metric)] = score = Scale(display.scores.tolist(), linear=True)
     heights = np.transpose([scale.heights for scale in scales.values()])
     positions = np.arange(len(scales))
     finite = display.scores[np.isfinite(display.scores)]
@@ -72,6 +72,8 @@ class Scale:
     ----------
     column : list
         The value of each setting.
+    linear : bool, default=False
+        Whether numbers are never put on a logarithmic axis.
 
     Attributes
     ----------
@@ -81,13 +83,13 @@ class Scale:
         Heights and what stands there, from the bottom.
     """
 
-    def __init__(self, column):
+    def __init__(self, column, *, linear=False):
         shown = levels(column)
         if all(is_number(value) for value in shown) and len(shown) > 1:
             values = np.array(column, dtype=float)
             finite = values[np.isfinite(values)]
             low, high = finite.min(), finite.max()
-            self.log = logarithmic(finite.tolist())
+            self.log = not linear and logarithmic(finite.tolist())
             place = np.log10 if self.log else np.asarray
             span = place(high) - place(low) if high > low else 1.0
             self.heights = (place(values) - place(low)) / span

@@ -124,7 +124,7 @@ class SearchDisplay:
             self._draw_heatmap(*names, cmap)
         else:
             _parallel.draw(self, {name: self.values[name] for name in names}, cmap)
-        fit_labels(self.ax_)
+        fit_labels(self.ax_, *([self.colorbar_.ax] if self.colorbar_ else []))
         return self
 
     def _chosen(self, parameters):

@@ -203,10 +203,10 @@ def fit_labels(*axes):
         measure(axes[0].figure)
         for axis in (getattr(ax, name) for ax in axes):
             words, length = axis.label.get_text(), getattr(axis.axes.get_window_extent(), side)
-            extent = getattr(axis.label.get_window_extent(), side)
-            if extent > length > 0 and "\n" not in words:
-                n_lines = int(extent / length) + 1
-                axis.label.set_text(wrap(words, len(words) // n_lines + 5, n_lines + 2))
+            for n_lines in range(2, 6 if "\n" not in words and length > 0 else 0):
+                if getattr(axis.label.get_window_extent(), side) <= length:
+                    break
+                axis.label.set_text(wrap(words, max(8, len(words) // n_lines + 3), n_lines + 1))
             _thin_out(axis)
 
 
@@ -249,7 +249,6 @@ def estimator_name(estimator, name=None):
 def logarithmic(values):
     """Whether numbers are spread so that only a logarithmic axis keeps them apart."""
     values = sorted(set(values))
-    if len(values) < 3 or values[0] <= 0:
+    if len(values) < 3 or values[0] <= 0 or values[-1] < 20 * values[0]:
         return False
-    steps = [second - first for first, second in pairwise(values)]
-    return values[-1] / values[0] >= 20 and max(steps) > 4 * min(steps)
+    return values[len(values) // 2] - values[0] < 0.3 * (values[-1] - values[0])

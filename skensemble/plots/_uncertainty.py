@@ -122,7 +122,7 @@ class UncertaintyDisplay:
                 kwargs
             )
         place_legend(self.ax_)
-        fit_labels(self.ax_)
+        fit_labels(self.ax_, *([self.colorbar_.ax] if self.colorbar_ else []))
         return self
 
     def _draw_interval(self, kwargs):
