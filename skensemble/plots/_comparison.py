@@ -14,7 +14,6 @@ from skensemble.plots._style import (
     palette,
     place_legend,
     rows_height,
-    shorten,
     unit_label,
 )
 
@@ -125,7 +124,7 @@ class ComparisonDisplay:
         ax : matplotlib Axes, default=None
             Where to draw. None makes a new figure, high enough for all names.
         relative : bool, default=False
-            Draw differences to the best estimator, fold by fold, and the region around zero.
+            Draw differences to the best estimator, which the legend names, fold by fold, and the region around zero.
         **kwargs : dict
             For the points of the folds, as :meth:`matplotlib.axes.Axes.plot` takes them.
 
@@ -149,10 +148,12 @@ class ComparisonDisplay:
                 zorder=0,
                 label=f"practically equivalent: ±{self.rope:.3g}",
             )
-        ax.axvline(centre, color=palette(ax)[2], lw=1, linestyle="--", zorder=0)
+        best = f"best: {self.best}" if relative else None
+        ax.axvline(centre, color=palette(ax)[2], lw=1, linestyle="--", zorder=0, label=best)
         shown._draw_rows(ax, kwargs)
-        ax.set_xlabel(f"difference to {shorten(self.best, 24)}: {label}" if relative else label)
+        ax.set_xlabel(f"difference in {label}" if relative else label)
         place_legend(ax)
+        name_rows(ax, shown.names)  # makes the axes narrower, and a label of more lines makes them lower
         fit_labels(ax)
         name_rows(ax, shown.names)
         return self
