@@ -301,8 +301,7 @@ def test_calibration_curve_is_scikit_learns_and_counts_are_all_rows(wine, forest
     assert display.bars_.get_data().values.sum() == 90
     assert display.ece == pytest.approx(np.sum(display.counts * np.abs(true - predicted)) / 90)
     several = plots.CalibrationDisplay.from_estimator(forest, *wine[2:])
-    assert several.multiclass
-    assert several.counts.sum() == len(wine[3])
+    assert (several.multiclass, several.counts.sum()) == (True, len(wine[3]))
     _, ax = plt.subplots()
     one = plots.CalibrationDisplay.from_predictions(y, proba, ax=ax)
     two = plots.CalibrationDisplay.from_predictions(y, 1 - proba, ax=ax)
