@@ -20,6 +20,7 @@ _HOME = {
     "Network": "networks",
     "Optimizer": "optimizers",
     "ResNet": "networks",
+    "Search": "tuning",
     "WeightNoise": "regularizers",
     "class_posterior": "datasets",
     "compare": "comparison",
@@ -37,6 +38,7 @@ _HOME = {
     "make_threenorm": "datasets",
     "make_twonorm": "datasets",
     "make_waveform": "datasets",
+    "search": "tuning",
 }
 
 __all__ = sorted(_HOME)

@@ -19,8 +19,10 @@ FLOORS = {
     "plots": 6,
     "report": 6,
     "comparison": 5,
+    "tuning": 5.5,  # shares the held-out rows and the folds of floor 5
     "boosting": 4,
     "candidates": 4.5,  # builds estimators of floor 4 for floor 5
+    "_grids": 4.5,
     "selection": 4,
     "estimators": 3,
     "training": 2,
@@ -40,6 +42,7 @@ FLOORS = {
     "_optimizer_table": 0,
     "_problems": 0,
     "_random": 0,
+    "_search_words": 1,
     "_spec": 0,
 }
 # Outside packages that only these modules may import.
