@@ -45,6 +45,7 @@ FLOORS = {
     "_random": 0,
     "_search_words": 1,
     "_spec": 0,
+    "_statistics": 0,
 }
 # Outside packages that only these modules may import.
 ONLY = {
