@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Augmentation": "augmentation",
     "Averaging": "averaging",
+    "BiasVariance": "diagnostics",
     "BoostingClassifier": "boosting",
     "BoostingRegressor": "boosting",
     "Comparison": "comparison",
@@ -22,6 +23,7 @@ _HOME = {
     "ResNet": "networks",
     "Search": "tuning",
     "WeightNoise": "regularizers",
+    "bias_variance": "diagnostics",
     "class_posterior": "datasets",
     "compare": "comparison",
     "conditional_mean": "datasets",

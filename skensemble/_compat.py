@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from joblib.parallel import get_active_backend, parallel_config
 from sklearn.base import _fit_context as fit_context
 from sklearn.ensemble._base import _set_random_states as set_random_states
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call as check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -17,6 +18,7 @@ __all__ = [
     "check_sample_weight",
     "fit_context",
     "fused_unless_chosen",
+    "safe_indexing",
     "set_random_states",
 ]
 
