@@ -3,7 +3,8 @@
 import numbers
 
 import numpy as np
-from scipy.special import stdtr
+
+from skensemble._statistics import corrected_t_test
 
 _ALPHA = 0.05
 _NEAR = 0.05  # of a range, the part at either end that counts as its edge
@@ -85,7 +86,7 @@ def verdict(search):
 
 
 def p_value(search, first, second):
-    """Test whether two settings differ, by the corrected resampled t-test.
+    """Test whether two settings differ, by the corrected resampled t-test of Nadeau and Bengio (2003).
 
     Parameters
     ----------
@@ -97,14 +98,10 @@ def p_value(search, first, second):
     Returns
     -------
     p : float
-        Two-sided; 1 where the scores are equal on every fold. It is not adjusted for the choice of the best among many.
+        Two-sided, not adjusted for the choice of the best among many; NaN with a single fold.
     """
     scores = search.fold_scores()
-    differences = scores[first] - scores[second]
-    variance = differences.var(ddof=1) * search._variance_factor()
-    if variance == 0:
-        return 1.0 if differences.mean() == 0 else 0.0
-    return float(2 * stdtr(len(differences) - 1, -abs(differences.mean()) / np.sqrt(variance)))
+    return corrected_t_test(scores[first] - scores[second], search.ratio())[1]
 
 
 def _best(search):
@@ -162,7 +159,7 @@ def _edges(search):
         if (at_low and best != 0) or at_high:
             side, more = ("least", "smaller") if at_low else ("greatest", "greater")
             lines.append(
-                f"{search._names[full]}={word(best)} is at the edge of what was tried ({word(low)} to {word(high)}): "
+                f"{search.names_[full]}={word(best)} is at the edge of what was tried ({word(low)} to {word(high)}): "
                 f"the {side} is best, so try {more} values."
             )
     return lines

@@ -4,8 +4,8 @@ import importlib
 import re
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier
@@ -19,10 +19,16 @@ from sklearn.utils.validation import check_consistent_length
 
 from skensemble._compat import fused_unless_chosen
 from skensemble._grids import full_grid, short_names
+from skensemble._random import seed_from
 from skensemble._search_words import describe, verdict
 from skensemble._spec import unknown_name
+from skensemble._statistics import corrected_error
 from skensemble.boosting import BoostingClassifier, BoostingRegressor
-from skensemble.comparison import _LABELLED, _folds, _hold_out, _pandas, _Progress, _rows, _scorers, _seed
+from skensemble.comparison._compare import _LABELLED, _Progress
+from skensemble.comparison._folds import hold_out, split_folds
+from skensemble.comparison._frames import ledger_frame, pandas
+from skensemble.comparison._rows import RowLedger, take, watched_rows
+from skensemble.comparison._scoring import scorings_of
 
 __all__ = ["Search", "search"]
 
@@ -58,8 +64,12 @@ class Search:
         Positions in `X` of each fold's training and validation rows.
     grid_ : list of dict
         What was searched, by full names.
+    rows_ : RowLedger
+        What :meth:`ledger` shows.
     failures_ : tuple of str
         Why settings could not be fitted or scored, each reason once.
+    names_ : dict of str to str
+        Short names of the parameters by full names.
 
     Examples
     --------
@@ -84,8 +94,9 @@ class Search:
     test_rows_: np.ndarray
     splits_: list
     grid_: list
+    rows_: RowLedger
     failures_: tuple = ()
-    _names: Any = None
+    names_: dict = field(default_factory=dict)
 
     def table(self):
         """List all settings, the best first.
@@ -108,16 +119,16 @@ class Search:
         Nadeau, Bengio (2003). Inference for the generalization error. Machine Learning 52.
         """
         found = self.cv_results_
-        columns = {short: [params.get(full) for params in found["params"]] for full, short in self._names.items()}
+        columns = {short: [params.get(full) for params in found["params"]] for full, short in self.names_.items()}
         columns["score"] = found["mean_test_score"]
-        columns["score_se"] = self._standard_errors()
+        columns["score_se"] = [corrected_error(scores, self.ratio()) for scores in self.fold_scores()]
         columns["gap"] = found["mean_train_score"] - found["mean_test_score"]
         columns["rank"] = found["rank_test_score"].astype(int)
         columns["fit_seconds"] = found["mean_fit_time"]
         columns["predict_seconds"] = found["mean_score_time"]
         failed = np.isnan(found["mean_test_score"])
         order = np.lexsort((np.arange(len(failed)), columns["rank"], failed))
-        return _pandas().DataFrame(columns).iloc[order].reset_index(drop=True)
+        return pandas().DataFrame(columns).iloc[order].reset_index(drop=True)
 
     def fold_scores(self):
         """Give the validation score of each setting on each fold.
@@ -129,16 +140,33 @@ class Search:
         """
         return np.stack([self.cv_results_[f"split{k}_test_score"] for k in range(len(self.splits_))], axis=1)
 
-    def _standard_errors(self):
-        scores = self.fold_scores()
-        if scores.shape[1] < 2:
-            return np.full(len(scores), np.nan)
-        return np.sqrt(self._variance_factor() * scores.var(axis=1, ddof=1))
+    def ratio(self):
+        """Divide the rows that validate by the rows that train, over all folds.
 
-    def _variance_factor(self):
-        """What the variance over folds is multiplied by for that of their mean (Nadeau & Bengio 2003)."""
-        shares = [len(validation) / len(fit) for fit, validation in self.splits_]
-        return 1 / len(shares) + float(np.mean(shares))
+        Returns
+        -------
+        ratio : float
+            By which the variance of a mean over folds is corrected.
+        """
+        return sum(len(validation) for _, validation in self.splits_) / sum(len(fit) for fit, _ in self.splits_)
+
+    def ledger(self):
+        """Tell which rows played which part, after a check that none played a part it should not have.
+
+        Returns
+        -------
+        ledger : pandas.DataFrame
+            A row per step and part, with the columns of :meth:`~skensemble.Comparison.ledger`: all settings were fitted
+            and validated on the same folds, the best was chosen by all validation rows, refitted on all training rows
+            and tested on the test rows.
+
+        Raises
+        ------
+        ValueError
+            If test rows were touched before the test, or a fold validates on rows that it was fitted on.
+        """
+        self.rows_.check(self.train_rows_, self.test_rows_, self.splits_)
+        return ledger_frame(self.rows_, self.test_rows_)
 
     def verdict(self):
         """Say in plain sentences what was found.
@@ -165,7 +193,7 @@ class Search:
             Such as ``"lr=0.01, optimizer=adam"``.
         """
         params = self.best_params_ if index is None else self.cv_results_["params"][index]
-        return describe(params, self._names)
+        return describe(params, self.names_)
 
     def to_html(self, path):
         """Write a report of one self-contained HTML file.
@@ -183,8 +211,6 @@ class Search:
         return importlib.import_module("skensemble.report").write_report(self, path)
 
     def _repr_html_(self):
-        from html import escape
-
         words = "".join(f"<p>{escape(line)}</p>" for line in self.verdict().splitlines())
         return words + self.table().to_html(escape=True, index=False, max_rows=20, float_format="{:.4g}".format)
 
@@ -265,10 +291,10 @@ def search(
     random = check_random_state(random_state)
     classify = is_classifier(estimator)
     labelled = classify and type_of_target(y) in _LABELLED
-    train, test = _hold_out(y, 0.2 if test_size is None else test_size, labelled, _seed(random))
-    rows_train, rows_test = (_rows(X, train), y[train]), (_rows(X, test), y[test])
-    folds = _folds(*rows_train, cv, 1, labelled, random)
-    model = make_ensemble(estimator, ensemble, random_state=_seed(random))
+    train, test = hold_out(y, 0.2 if test_size is None else test_size, labelled, random)
+    rows_train, rows_test = (take(X, train), y[train]), (take(X, test), y[test])
+    folds = split_folds(*rows_train, cv, 1, labelled, random)
+    model = make_ensemble(estimator, ensemble, random_state=seed_from(random))
     grids = full_grid(model, grid)
     names = short_names(dict.fromkeys(name for part in grids for name in part))
     metric, scorer = _one_metric(scoring, model, rows_train, classify, labelled)
@@ -280,16 +306,44 @@ def search(
     if n_random is None:
         run = GridSearchCV(clone(model), grids, **options)
     else:
-        run = RandomizedSearchCV(clone(model), grids, n_iter=n_settings, random_state=_seed(random), **options)
+        run = RandomizedSearchCV(clone(model), grids, n_iter=n_settings, random_state=seed_from(random), **options)
     with _failures_noted(scorer.failures), fused_unless_chosen():
         run.fit(*rows_train)
     _tell_failures(run.cv_results_["mean_test_score"], scorer.failures)
     tick.n_done = tick.n_total - 1  # a fit that failed was not counted
     tick("refit of the best")
     score = float(scorer.score(run.best_estimator_, *rows_test)) if len(test) else None
-    found = run.best_index_, run.best_params_, run.best_estimator_, score, train, test
     splits = [(train[fit], train[validation]) for *_, fit, validation in folds]
-    return Search(run.cv_results_, metric, *found, splits, grids, tuple(scorer.failures), names)
+    watched = watched_rows(run.best_estimator_, len(train))
+    ledger = _write_ledger(folds, splits, watched, train, test)
+    ledger.check(train, test, splits)
+    return Search(
+        cv_results_=run.cv_results_,
+        metric=metric,
+        best_index_=int(run.best_index_),
+        best_params_=run.best_params_,
+        best_estimator_=run.best_estimator_,
+        test_score_=score,
+        train_rows_=train,
+        test_rows_=test,
+        splits_=splits,
+        grid_=grids,
+        rows_=ledger,
+        failures_=tuple(scorer.failures),
+        names_=names,
+    )
+
+
+def _write_ledger(folds, splits, watched, train, test):
+    ledger = RowLedger(len(train) + len(test))
+    for (repeat, fold, *_), (fit, validation) in zip(folds, splits, strict=True):
+        ledger.write("all settings", "fold", repeat, fold, train=fit, validate=validation)
+    chosen_by = np.unique(np.concatenate([validation for _, validation in splits]))
+    ledger.write("best setting", "choice", select=chosen_by)
+    ledger.write("best setting", "refit", train=train, **{part: train[rows] for part, rows in watched.items()})
+    if len(test):
+        ledger.write("best setting", "test", test=test)
+    return ledger
 
 
 def make_ensemble(estimator, ensemble="none", *, random_state=None):
@@ -365,8 +419,8 @@ class _NotingScorer:
 def _one_metric(scoring, model, rows_train, classify, labelled):
     if scoring is not None and not isinstance(scoring, str) and not callable(scoring):
         raise ValueError(f"scoring wants one metric, a name or a callable. Got {scoring!r}.")
-    scorers = _scorers(scoring, model, *rows_train, classify, labelled)
-    return next(iter(scorers.items()))
+    scorings, _ = scorings_of(scoring, {"model": model}, *rows_train, classify, labelled)
+    return next(iter(scorings["model"].scorers.items()))
 
 
 def _count(grids, n_random):

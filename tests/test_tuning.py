@@ -108,6 +108,18 @@ def test_failing_settings_get_nan_come_last_and_are_told():
     assert len(found.failures_) == 2
 
 
+def test_ledger_tells_every_row_of_every_step_and_finds_a_lie():
+    found = search(*IRIS, TREE, {"max_depth": [1, 2]}, cv=3, random_state=0)
+    ledger = found.ledger()
+    assert ledger["step"].tolist() == ["fold"] * 6 + ["choice", "refit", "test"]
+    assert ledger.query("step != 'test'")["n_test_rows"].sum() == 0
+    assert ledger.iloc[-1]["n_test_rows"] == 30
+    assert sorted(np.concatenate(ledger.query("part == 'validate'")["rows"].tolist())) == found.train_rows_.tolist()
+    found.rows_.entries[0][5][0] = found.test_rows_[0]
+    with pytest.raises(ValueError, match="ledger of rows does not hold"):
+        found.ledger()
+
+
 @pytest.mark.parametrize(("depth", "reason"), [(13, "fitted: ValueError: 13 is unlucky"), (4, "scored: TypeError: no")])
 def test_where_nothing_works_the_error_says_why(depth, reason):
     with pytest.raises(ValueError, match=f"No setting could be {reason}"):
@@ -185,8 +197,8 @@ def test_p_value_is_the_corrected_t_test():
     found = search(*load_diabetes(return_X_y=True), Ridge(), {"alpha": [0.1, 1.0]}, random_state=0)
     first, second = found.fold_scores()
     usual = stats.ttest_rel(first, second)
-    shares = [len(validation) / len(fit) for fit, validation in found.splits_]
-    t = usual.statistic * np.sqrt(1 / 5 / (1 / 5 + np.mean(shares)))
+    share = sum(len(rows) for _, rows in found.splits_) / sum(len(rows) for rows, _ in found.splits_)
+    t = usual.statistic * np.sqrt(1 / 5 / (1 / 5 + share))
     assert p_value(found, 0, 1) == pytest.approx(2 * stats.t.sf(abs(t), 4))
     assert p_value(found, 0, 0) == 1
 
