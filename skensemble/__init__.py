@@ -41,6 +41,7 @@ _HOME = {
     "make_twonorm": "datasets",
     "make_waveform": "datasets",
     "search": "tuning",
+    "write_report": "report",
 }
 
 __all__ = sorted(_HOME)
