@@ -10,6 +10,7 @@ from skensemble.report._page import Picture
 _INK = {"light": "#1c2126", "dark": "#e8eaed"}  # the page's own, in page.css
 _MUTED = {"light": "#8a929b", "dark": "#78818a"}
 _PAPER = {"light": "#ffffff", "dark": "#16191d"}
+_TEXTS = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color", "legend.labelcolor")
 _SIZES = {"wide": (7.2, 3.6, 10), "narrow": (3.9, 3.4, 9)}  # inches, inches, points
 
 
@@ -62,10 +63,7 @@ def _drawn(displays, draw, size, mode):
         "svg.fonttype": "path",
         "path.simplify": True,
     }
-    style |= dict.fromkeys(
-        ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"), _INK[mode]
-    )
-    style |= dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor", "legend.labelcolor"), _INK[mode])
+    style |= dict.fromkeys(_TEXTS, _INK[mode])
     before = set(pyplot.get_fignums())
     try:
         with matplotlib.rc_context(style):

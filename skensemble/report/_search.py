@@ -69,8 +69,8 @@ def _settings(search, table):
         rows.append([number(i), *given, *measured])
     note = (
         f"The score is {search.metric.replace('_', ' ')}. The standard error takes into account that folds share "
-        "training rows (Nadeau and Bengio 2003); the best of many looks better than it is, so go by the test score. Networks "
-        "that were trained in one stack share its time."
+        "training rows (Nadeau and Bengio 2003); the best of many looks better than it is, so go by the test "
+        "score. Networks that were trained in one stack share its time."
     )
     return Sheet("All settings", columns, rows, note, best=0)
 

@@ -84,13 +84,8 @@ def render(page, command=None):
     except ImportError:
         raise ImportError('A report wants jinja2; pip install "skensemble[cli]".') from None
     files = {name: _text(name) for name in ("page.html", "page.css", "page.js")}
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader(files),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    options = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
+    environment = jinja2.Environment(loader=jinja2.DictLoader(files), **options)
     return environment.get_template("page.html").render(page=page, command=command)
 
 
