@@ -82,7 +82,7 @@ def _scores(comparison, table):
         f"The score is {comparison.metric.replace('_', ' ')}. The standard error takes into account that folds share "
         "training rows (Nadeau and Bengio 2003)."
     )
-    return Sheet("Scores", columns, rows, note, best=list(table.index).index(comparison.best_))
+    return Sheet("Mean over the folds", columns, rows, note, best=list(table.index).index(comparison.best_))
 
 
 def _tests(comparison):

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from skensemble import __version__
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "pytorch-optimizer", "joblib", "pandas", "matplotlib")
+_ROUNDING = 1e-12
 _MOST_ROWS = 1000  # positions written out; of more, their number says enough
 
 
@@ -79,6 +80,8 @@ def number(value, digits=3):
     if isinstance(value, numbers.Integral):
         return Cell(f"{value:,}".replace("-", "−"), repr(int(value)))
     value = float(value)
+    if abs(value) < _ROUNDING:
+        value = 0.0
     if math.isinf(value):
         text = "∞" if value > 0 else "-∞"
     elif value == 0 or 1e-3 <= abs(value) < 1000:

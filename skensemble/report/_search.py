@@ -60,7 +60,7 @@ def search_page(search):
 def _settings(search, table):
     parameters = [name for name in table.columns if name not in _MEASURED]
     records = table.to_dict("records")
-    columns = [Column("setting", "position"), *(Column(name, "", _numeric(table[name])) for name in parameters)]
+    columns = [Column("setting"), *(Column(name, "", _numeric(table[name])) for name in parameters)]
     columns += [Column(*_MEASURED[name]) for name in _MEASURED]
     rows = []
     for i, record in enumerate(records, start=1):
