@@ -69,7 +69,9 @@ def _drawn(displays, draw, size, mode):
         with matplotlib.rc_context(style):
             figure = draw(displays).figure_
             made = io.StringIO()
-            figure.savefig(made, format="svg", metadata={"Date": None, "Creator": None})
+            figure.savefig(
+                made, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None, "Creator": None}
+            )
     finally:
         for new in set(pyplot.get_fignums()) - before:
             pyplot.close(new)
