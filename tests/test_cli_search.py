@@ -22,7 +22,7 @@ def test_the_literal_search_command_says_what_is_best_and_writes_a_report(capsys
 
 
 @pytest.mark.parametrize("ensemble", ["bagging", "boosting"])
-def test_search_of_an_ensemble_in_a_table_of_text_and_gaps(capsys, table, ensemble):
+def test_search_of_an_ensemble_in_a_table_of_text_and_gaps(capsys, table, ensemble):  # noqa: F811
     quick = ["--max-epochs", "2", "--cv", "2", "--n-estimators", "2"]
     code, out, _ = run(capsys, "search", "--grid", "hidden=4,8x8", table, "dropout=0.1", "--ensemble", ensemble, *quick)
     assert code == 0
