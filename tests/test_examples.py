@@ -25,13 +25,27 @@ def optimizer_search(found):
 
 
 def bagging_against_boosting(found):
-    comparison = found["comparison"]
-    table = comparison.table()
-    assert table["score"].between(0, 0.7).all()
-    assert (table["gap"] > 0).all()
-    assert table["gap"].idxmin() == "bagging/adam"
-    assert 0.2 < comparison.test_score_ < 0.7
-    assert not set(comparison.test_rows_) & set(comparison.train_rows_)
+    comparisons = found["comparisons"]
+    assert len(comparisons) == 6
+    best = {name: comparison.best_ for name, comparison in comparisons.items()}
+    assert best["ringnorm"] == "boosting"
+    assert best["waveform"] == best["diabetes"] == "bagging"
+    differences = found["differences"]
+    assert max(differences, key=differences.get) == ("ringnorm", "boosting")
+    worse = comparisons["friedman1"].tests().set_index(["first", "second"]).loc[("single", "bagging")]
+    assert worse["p_holm"] < 0.05
+    assert worse["p_first"] > 0.95
+    assert comparisons["friedman1"].diagnosis()["bagging"].startswith("underfits")
+    for name in ("waveform", "diabetes"):
+        assert "is real" not in comparisons[name].verdict()
+    crossing = [abs(differences[pair]) < 2 * found["errors"][pair] + found["rope"] for pair in differences]
+    assert sum(crossing) > len(crossing) / 2
+    assert ((found["bag"] < found["single"]) | (found["single"] < found["rope"])).all()
+    assert (found["boosted"] > found["bag"]).sum() >= 5
+    for comparison in comparisons.values():
+        assert comparison.test_score_ > 0.4
+        assert not set(comparison.test_rows_) & set(comparison.train_rows_)
+        assert (comparison.ledger().query("part != 'test'")["n_test_rows"] == 0).all()
 
 
 def boosting_noise(found):
