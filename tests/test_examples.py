@@ -149,6 +149,21 @@ def augmented_images(found):
     assert len({values["bag loss"].tobytes() for values in (plain, augmented, stopped)}) == 3
 
 
+def out_of_distribution(found):
+    means = {name: areas.mean() for name, areas in found["scores"].items()}
+    gains, spreads = found["gains"], found["spreads"]
+    for name in ("bag: 1 - confidence", "bag: total entropy", "bag: epistemic"):
+        assert gains[name] > 2 * spreads[name] > 0
+    assert abs(means["bag: epistemic"] - means["bag: total entropy"]) < 0.01
+    assert abs(means["bag: 1 - confidence"] - means["bag: total entropy"]) < 0.01
+    assert means["bag: votes against"] < means["one network: 1 - confidence"] < 0.92
+    assert 0.15 < np.mean(found["agree"]) < 0.35
+    assert abs(found["bag_error"] - found["one_error"]) < 0.005
+    known, hidden = (np.concatenate([parts[k] for parts in found["epistemic"]]) for k in (0, 1))
+    assert np.median(hidden) > 5 * np.median(known)
+    assert len({areas.tobytes() for areas in found["scores"].values()}) == 7
+
+
 CHECKS = (
     first_fit,
     optimizer_search,
@@ -158,6 +173,7 @@ CHECKS = (
     batch_sizes,
     regularizers,
     augmented_images,
+    out_of_distribution,
 )
 CLAIMS = {check.__name__: check for check in CHECKS}
 
