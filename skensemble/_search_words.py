@@ -156,13 +156,18 @@ def _edges(search):
         scale = np.log if low > 0 else float
         place = (scale(best) - scale(low)) / (scale(high) - scale(low))
         at_low, at_high = (place <= _NEAR, place >= 1 - _NEAR) if drawn else (best == low, best == high)
-        if (at_low and best != 0) or at_high:
+        if (at_low and not _is_least(best)) or at_high:
             side, more = ("least", "smaller") if at_low else ("greatest", "greater")
             lines.append(
                 f"{search.names_[full]}={word(best)} is at the edge of what was tried ({word(low)} to {word(high)}): "
                 f"the {side} is best, so try {more} values."
             )
     return lines
+
+
+def _is_least(value):
+    """0 and, of counts, 1 are ends of what there is."""
+    return value == 0 or (isinstance(value, numbers.Integral) and value == 1)
 
 
 def _tested(search):

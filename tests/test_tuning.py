@@ -21,7 +21,8 @@ from skensemble import NetClassifier, NetRegressor, fused
 from skensemble._grids import check_values, full_grid, short_names
 from skensemble._search_words import word
 from skensemble.comparison import compare
-from skensemble.tuning import make_ensemble, search
+from skensemble.tuning import search
+from skensemble.tuning._ensembles import make_ensemble
 
 IRIS = load_iris(return_X_y=True)
 TREE = DecisionTreeClassifier(random_state=0)
@@ -186,6 +187,8 @@ def test_verdict_names_the_edge_the_runner_up_and_the_test():
     at_zero = search(X, y, Ridge(), {"alpha": [0.0, 1e5]}, random_state=0, test_size=0).verdict()
     assert "edge" not in at_zero
     assert "No rows were held out" in at_zero
+    leaves = {"min_samples_leaf": [1, 100]}
+    assert "edge" not in search(*IRIS, TREE, leaves, random_state=0).verdict()
     drawn = search(X, y, Ridge(), {"alpha": stats.loguniform(10, 1e6)}, n_random=20, random_state=0).verdict()
     assert "alpha=" in drawn.splitlines()[2]
     assert "so try smaller values" in drawn
