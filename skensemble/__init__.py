@@ -32,6 +32,7 @@ _HOME = {
     "Network": "networks",
     "Optimizer": "optimizers",
     "ResNet": "networks",
+    "Search": "tuning",
     "SearchDisplay": "plots",
     "Uncertainty": "diagnostics",
     "UncertaintyDisplay": "plots",
@@ -58,8 +59,10 @@ _HOME = {
     "make_threenorm": "datasets",
     "make_twonorm": "datasets",
     "make_waveform": "datasets",
+    "search": "tuning",
     "sharpness": "diagnostics",
     "uncertainty": "diagnostics",
+    "write_report": "report",
 }
 
 __all__ = sorted(_HOME)
