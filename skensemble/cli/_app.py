@@ -32,9 +32,11 @@ class OneLineGroup(TyperGroup):
         except Refusal as error:
             code = _fail(str(error))
         except BrokenPipeError:
-            with suppress(OSError, ValueError):  # no pipe to flush to when Python leaves
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_output()
             code = 0
+        except OSError as error:
+            _give_up_output()
+            code = _fail(f"What was found could not be printed: {error.strerror}.")
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else 0)
@@ -74,6 +76,11 @@ def skensemble(
     """Ensembles of torch networks that scikit-learn treats as its own."""
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
+
+
+def _give_up_output():
+    with suppress(OSError, ValueError):  # Python would flush to it once more as it leaves
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message, kind="Error: "):
