@@ -20,6 +20,7 @@ _HOME = {
     "Network": "networks",
     "Optimizer": "optimizers",
     "ResNet": "networks",
+    "Store": "training",
     "WeightNoise": "regularizers",
     "class_posterior": "datasets",
     "compare": "comparison",

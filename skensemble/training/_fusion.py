@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
+from skensemble.training._keeper import Keeper
 from skensemble.training._ledger import Ledger, Progress
 from skensemble.training._net import EVALUATION_ROWS
 from skensemble.training._single import forward
@@ -34,14 +35,19 @@ class Fusion:
         What was trained as one, in order.
     alone : list of TrainedAlone
         What could not be stacked, with the reason.
+    n_read, n_resumed : int
+        Fits that were in the store, and so not trained; fits that were trained from a checkpoint on.
+    not_stored : dict of str to int
+        Fits that were trained and not stored, by the reason.
     """
 
-    def __init__(self, max_members=256, memory=None, progress=False):
+    def __init__(self, max_members=256, memory=None, progress=False, store=None, checkpoint_every=None):
         if not isinstance(max_members, int) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
         self.max_members = max_members
         self.memory = min(_ENOUGH_MEMORY, _free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else _bytes(memory)
         self._ledger = Ledger()
+        self.keeper = Keeper(store, checkpoint_every, self._ledger)
         self._progress = Progress(progress)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -65,6 +71,10 @@ class Fusion:
     def alone(self):
         """What could not be stacked: a list of `TrainedAlone`, each with its reason."""
         return self._ledger.alone
+
+    n_read = property(lambda self: self._ledger.n_read)
+    n_resumed = property(lambda self: self._ledger.n_resumed)
+    not_stored = property(lambda self: self._ledger.not_stored)
 
     def __str__(self):
         return str(self._ledger)

@@ -1,5 +1,7 @@
 """The optimizers of a stack: one for each group of members that may share it, each member's own for all others."""
 
+from contextlib import contextmanager
+
 import torch
 
 from skensemble.schedules import Schedule
@@ -73,9 +75,11 @@ class Groups:
         Epochs at the most.
     storage : dict of Tensor of shape (n_members, ...)
         The parameters that train.
+    resumed : bool, default=False
+        Whether the nets stand in the middle of this training, and not before it.
     """
 
-    def __init__(self, nets, keys, steps, max_epochs, storage):
+    def __init__(self, nets, keys, steps, max_epochs, storage, resumed=False):
         self._groups, start = [], 0
         while start < len(nets):
             stop = start + 1
@@ -90,7 +94,7 @@ class Groups:
                 leaves = [p for p in net.module_.parameters() if p.requires_grad]
                 self._groups.append(_Group(start, stop, leaves, net.optimizer_, net.schedule_, net))
             else:
-                self._groups.append(_shared(start, nets[start:stop], steps[start] * max_epochs, storage))
+                self._groups.append(_shared(start, nets[start:stop], steps[start] * max_epochs, storage, resumed))
             start = stop
 
     def step(self, gradients, n):
@@ -113,18 +117,34 @@ class Groups:
 
     def hand_back(self, k, net):
         """Give a member's optimizer what the shared one knows of it; its own one steps no more."""
-        group = next(group for group in self._groups if group.start <= k < group.stop)
+        group = self._of(k)
         if group.own is not None:
             group.optimizer = None
-            return
+        else:
+            self._tell(group, k, net)
+
+    @contextmanager
+    def told(self, k, net):
+        """Let a member's optimizer know, inside the block, what a shared one knows; return the member's schedule."""
+        group = self._of(k)
+        if group.own is None:
+            self._tell(group, k, net)
+        yield group.schedule
+        if group.own is None:
+            net.optimizer_.state.clear()  # nobody asks for it before the next time
+
+    def _of(self, k):
+        return next(group for group in self._groups if group.start <= k < group.stop)
+
+    @staticmethod
+    def _tell(group, k, net):
         own = [p for p in net.module_.parameters() if p.requires_grad]
         for leaf, parameter in zip(group.leaves, own, strict=True):
             net.optimizer_.state[parameter] = {
                 name: value[k - group.start].clone() if _by_member(value, leaf) else _copied(value)
                 for name, value in group.optimizer.state.get(leaf, {}).items()
             }
-        for mine, shared in zip(net.optimizer_.param_groups, group.optimizer.param_groups, strict=True):
-            mine.update({name: value for name, value in shared.items() if name not in ("params", "param_names")})
+        _take_settings(net.optimizer_, group.optimizer)
 
     def keep(self, members, storage):
         """Drop the members that are not in a list of positions; `storage` is that of the ones that stay."""
@@ -144,7 +164,7 @@ class Groups:
         self._groups = groups
 
 
-def _shared(start, nets, n_steps, storage):
+def _shared(start, nets, n_steps, storage, resumed):
     stop = start + len(nets)
     leaves = [values[start:stop].detach().requires_grad_() for values in storage.values()]
     optimizer = nets[0].optimizer.build(zip(storage, leaves, strict=True), lr=nets[0].lr)
@@ -156,9 +176,17 @@ def _shared(start, nets, n_steps, storage):
                 for name, value in states[0].items()
             }
     schedule = Schedule(nets[0].lr_schedule_, optimizer, n_steps, nets[0].n_cycles_)
+    if resumed:
+        _take_settings(optimizer, nets[0].optimizer_)
+        schedule.take(nets[0].schedule_.state())
     for net in nets:
         net.schedule_ = Schedule(None, None, n_steps)
     return _Group(start, stop, leaves, optimizer, schedule)
+
+
+def _take_settings(optimizer, other):
+    for mine, others in zip(optimizer.param_groups, other.param_groups, strict=True):
+        mine.update({name: value for name, value in others.items() if name not in ("params", "param_names")})
 
 
 def _select_state(optimizer, old, new, kept):
