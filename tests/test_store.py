@@ -1,0 +1,691 @@
+"""Fits on disk: what is found is what was trained, nothing else is taken for it, and a kill costs little."""
+
+import copy
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from datetime import timedelta
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris
+from sklearn.ensemble import BaggingClassifier
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import EpochScoring
+from torch import nn
+
+import skensemble as ske
+from skensemble import MLP, Augmentation, ConvNet, NetClassifier, NetRegressor, Optimizer, Store, WeightNoise
+from skensemble.optimizers import optimizer_names
+from skensemble.training import _pack, _stack, _store
+from skensemble.training._net import NetMixin
+
+X, Y = load_iris(return_X_y=True)
+NET = NetClassifier(MLP((8,), dtype="float64"), lr=0.01, max_epochs=4, batch_size=32, random_state=0)
+KINDS = {
+    "plain": NET,
+    "early stopping": clone(NET).set_params(early_stopping=True, n_iter_no_change=2, max_epochs=8),
+    "swa": clone(NET).set_params(averaging="swa"),
+    "ema that stops early": clone(NET).set_params(averaging="ema", early_stopping=True, tol=0.01, n_iter_no_change=2),
+    "snapshots": clone(NET).set_params(snapshots=2),
+    "plateau": clone(NET).set_params(lr_schedule="plateau"),
+    "onecycle": clone(NET).set_params(lr_schedule="onecycle"),
+    "own schedule": clone(NET).set_params(
+        lr_schedule=partial(torch.optim.lr_scheduler.StepLR, step_size=2), optimizer="momentum"
+    ),
+    "random layers": clone(NET).set_params(
+        network=MLP((8,), dropout=0.3, normalization="batch"), mixup=0.3, input_noise=0.1, weight_noise=WeightNoise(0.1)
+    ),
+    "shared optimizer with modes": clone(NET).set_params(optimizer="schedulefreeadamw"),
+    "optimizer of its own": clone(NET).set_params(optimizer="adamp"),
+    "closure": clone(NET).set_params(optimizer="lbfgs", batch_size="full"),
+    "images": NetClassifier(ConvNet((2, 2), channels=(2,)), augment="shift", cutmix=0.5, max_epochs=4, random_state=0),
+    "regression": NetRegressor(MLP((8,), dtype="float64"), lr=0.01, max_epochs=4, early_stopping=True, random_state=0),
+}
+
+
+def fit_all(estimator, store=None, n=3, X=X, y=Y, **settings):
+    """Fit copies of other seeds together; return them and the block's record."""
+    copies = [clone(estimator).set_params(random_state=seed) for seed in range(n)]
+    with ske.fused(store=store, **settings) as fusion:
+        Parallel()(delayed(each.fit)(X, y) for each in copies)
+    return copies, fusion
+
+
+def curve(net):
+    return [{name: value for name, value in epoch.items() if name != "dur"} for epoch in net.net_.history]
+
+
+def everything(net, X=X):
+    """All that a fit has left, as bytes: what a user sees, and what a later fit would begin with."""
+    stream = net.net_.stream_.state()
+    optimizer = net.net_.optimizer_.state_dict()
+    return {
+        "predictions": (net.predict_proba if hasattr(net, "predict_proba") else net.predict)(X).tobytes(),
+        "module": [(name, value.numpy().tobytes()) for name, value in net.module_.state_dict().items()],
+        "snapshots": [[p.detach().numpy().tobytes() for p in module.parameters()] for module in net.snapshots_ or ()],
+        "history": curve(net),
+        "seen": (net.loss_curve_, net.n_iter_, net.best_epoch_, net.validation_scores_),
+        "validation": None if net.validation_indices_ is None else net.validation_indices_.tolist(),
+        "optimizer": repr(_pack.pack(optimizer)[0]),
+        "optimizer's tensors": [tensor.numpy().tobytes() for tensor in _pack.pack(optimizer)[1].values()],
+        "stream": [repr(_pack.pack(stream)[0]), [t.numpy().tobytes() for t in _pack.pack(stream)[1].values()]],
+        "modes": [module.training for module in net.module_.modules()],
+        "gradients": [p.grad is None for p in net.module_.parameters()],
+    }
+
+
+def assert_same(one, other, X=X):
+    one, other = everything(one, X), everything(other, X)
+    for name in one:
+        assert one[name] == other[name], name
+
+
+# ---- what is found again ----
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fit_that_is_read_is_the_one_that_was_trained_also_to_later_fits(tmp_path, kind):
+    plain, _ = fit_all(KINDS[kind])
+    trained, first = fit_all(KINDS[kind], tmp_path)
+    read, second = fit_all(KINDS[kind], tmp_path)
+    assert (first.n_read, second.n_read, second.stacks, second.alone) == (0, 3, [], [])
+    assert not first.not_stored
+    for one, other, without in zip(trained, read, plain, strict=True):
+        assert_same(one, other)
+        assert_same(one, without)
+    assert everything(read[0])["predictions"] != everything(read[1])["predictions"]
+    for each in (trained[0], read[0]):
+        if each.early_stopping or each.snapshots:
+            each.set_params(warm_start=True, random_state=0).fit(X, Y)
+        else:
+            each.partial_fit(X, Y)
+    assert_same(trained[0], read[0])
+
+
+def test_partial_fits_and_warm_starts_are_kept_like_first_ones(tmp_path):
+    def go_on(store):
+        with ske.fused(store=store) as fusion:
+            net = clone(NET).fit(X, Y)
+            for _ in range(3):
+                net.partial_fit(X, Y)
+            net.set_params(warm_start=True, lr=0.02).fit(X[::2], Y[::2])
+        return net, fusion
+
+    plain, _ = go_on(None)
+    trained, first = go_on(tmp_path)
+    read, second = go_on(tmp_path)
+    assert (first.n_read, second.n_read) == (0, 5)
+    assert_same(plain, trained)
+    assert_same(trained, read)
+    assert read.n_iter_ == 4 + 3 + 4
+
+
+def test_a_search_over_bags_trains_nothing_the_second_time(tmp_path):
+    bag = BaggingClassifier(NET, n_estimators=3, random_state=0)
+    search = GridSearchCV(bag, {"estimator__lr": [0.001, 0.01], "estimator__optimizer": ["adam", "adamp"]}, cv=2)
+    fitted, fusions = [], []
+    for store in (None, tmp_path, str(tmp_path), Store(tmp_path)):
+        with ske.fused(store=store) as fusion:
+            fitted.append(clone(search).fit(X, Y))
+        fusions.append(fusion)
+    assert [len(fusion.stacks) for fusion in fusions] == [2, 2, 0, 0]
+    assert [fusion.n_read for fusion in fusions] == [0, 0, 27, 27]
+    assert "27" in str(fusions[2])
+    assert "read from the store" in str(fusions[2])
+    for other in fitted[1:]:
+        for name in ("mean_test_score", "split0_test_score", "rank_test_score"):
+            np.testing.assert_array_equal(other.cv_results_[name], fitted[0].cv_results_[name])
+        np.testing.assert_array_equal(other.predict_proba(X), fitted[0].predict_proba(X))
+
+
+def test_what_is_found_in_part_leaves_the_rest_to_be_trained(tmp_path):
+    fit_all(NET, tmp_path, n=2)
+    plain, _ = fit_all(NET, n=5)
+    rest, fusion = fit_all(NET, tmp_path, n=5)
+    assert (fusion.n_read, [stack.n_members for stack in fusion.stacks]) == (2, [3])
+    for one, other in zip(plain, rest, strict=True):
+        np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), rtol=1e-10)
+        np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", optimizer_names())
+@pytest.mark.filterwarnings("ignore")
+def test_every_optimizer_is_kept_whole_or_not_at_all(tmp_path, name):
+    try:
+        settings = {"num_iterations": 10} if name == "ranger21" else {}
+        net = clone(NET).set_params(optimizer=Optimizer(name, **settings), lr=None, max_epochs=2)
+        trained, first = fit_all(net, tmp_path, n=2)
+    except Exception as error:
+        pytest.skip(f"cannot train: {error}")
+    read, second = fit_all(net, tmp_path, n=2)
+    assert second.n_read == (0 if first.not_stored else 2)
+    for each in (trained[0], read[0]):
+        each.partial_fit(X, Y)
+    np.testing.assert_array_equal(trained[0].predict_proba(X), read[0].predict_proba(X))
+
+
+def infinite(output, target):
+    return 0 * output.sum(1) + float("inf")
+
+
+def test_a_divergence_is_told_again(tmp_path):
+    told = []
+    for _ in range(2):
+        with ske.fused(store=tmp_path) as fusion, pytest.warns() as record:
+            clone(NET).set_params(loss=infinite).fit(X, Y)
+        told.append([str(warning.message) for warning in record])
+    assert fusion.n_read == 1
+    assert told[0] == told[1]
+    assert "The training loss is inf in epoch 1" in told[0][0]
+
+
+# ---- which things tell two fits apart ----
+
+
+def own_module(n_inputs, n_outputs):
+    return OwnModule(n_inputs, n_outputs)
+
+
+def halved(x):
+    return x / 2
+
+
+class OwnModule(nn.Module):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.layer = nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, x):
+        return self.layer(halved(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "X", "y", "weight"),
+    [
+        ({"lr": 0.02}, X, Y, None),
+        ({"optimizer": Optimizer("adam", weight_decay=0.1)}, X, Y, None),
+        ({"network": MLP((9,), dtype="float64")}, X, Y, None),
+        ({"network": MLP((8,), dtype="float64", activation="tanh")}, X, Y, None),
+        ({"network": MLP((8,), dtype="float64", dropout=0.1)}, X, Y, None),
+        ({"max_epochs": 5}, X, Y, None),
+        ({"batch_size": 31}, X, Y, None),
+        ({"lr_schedule": "cosine"}, X, Y, None),
+        ({"averaging": "ema"}, X, Y, None),
+        ({"averaging": ske.Averaging("ema", decay=0.5)}, X, Y, None),
+        ({"snapshots": 2}, X, Y, None),
+        ({"l2": 0.1}, X, Y, None),
+        ({"mixup": 0.1}, X, Y, None),
+        ({"weight_noise": 0.1}, X, Y, None),
+        ({"label_smoothing": 0.1}, X, Y, None),
+        ({"grad_clip": 1.0}, X, Y, None),
+        ({"loss": nn.MultiMarginLoss(margin=2.0)}, X, Y, None),
+        ({"early_stopping": True}, X, Y, None),
+        ({"early_stopping": True, "tol": 0.01}, X, Y, None),
+        ({"early_stopping": True, "n_iter_no_change": 3}, X, Y, None),
+        ({"scale_inputs": False}, X, Y, None),
+        ({"random_state": 1}, X, Y, None),
+        ({}, X + 1e-3 * (np.arange(150) == 7)[:, None], Y, None),
+        ({}, X, np.r_[1, Y[1:]], None),
+        ({}, X, Y, np.r_[2, np.ones(149)]),
+        ({}, X[::-1], Y[::-1], None),
+    ],
+)
+def test_each_ingredient_matters(tmp_path, change, X, y, weight):
+    with ske.fused(store=tmp_path) as fusion:
+        clone(NET).fit(*load_iris(return_X_y=True))
+        changed = clone(NET).set_params(**change)
+        for _ in range(2):
+            copy.deepcopy(changed).fit(X, y, sample_weight=weight)
+    assert (fusion.n_read, len(Store(tmp_path).list())) == (1, 2)
+
+
+def test_each_version_matters(tmp_path, monkeypatch):
+    fit_all(NET, tmp_path, n=1)
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    _, fusion = fit_all(NET, tmp_path, n=1)
+    assert fusion.n_read == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "settings"),
+    [({"verbose": 1}, {}), ({}, {"max_members": 1}), ({}, {"memory": "1MB"}), ({"warm_start": True}, {})],
+)
+def test_what_changes_no_result_does_not_matter(tmp_path, change, settings, capsys):
+    fit_all(NET, tmp_path)
+    _, fusion = fit_all(clone(NET).set_params(**change), tmp_path, **settings)
+    assert fusion.n_read == 3
+
+
+def test_the_code_of_a_users_module_and_what_it_calls_matter(tmp_path, monkeypatch):
+    net = clone(NET).set_params(network=own_module)
+    first, _ = fit_all(net, tmp_path)
+    again, fusion = fit_all(net, tmp_path)
+    assert fusion.n_read == 3
+    for one, other in zip(first, again, strict=True):
+        assert_same(one, other)
+    monkeypatch.setitem(globals(), "halved", lambda x: x / 3)
+    assert fit_all(net, tmp_path)[1].n_read == 0
+    monkeypatch.setattr(OwnModule, "forward", lambda self, x: 2 * self.layer(halved(x)))
+    assert fit_all(net, tmp_path)[1].n_read == 0
+    assert fit_all(net, tmp_path)[1].n_read == 3
+
+
+# ---- what is not stored ----
+
+
+class Counting(nn.Linear):
+    n_calls = 0
+
+    def forward(self, x):
+        self.n_calls += 1
+        return super().forward(x)
+
+
+def closure():
+    factor = 2.0
+    return lambda output, y: factor * nn.functional.cross_entropy(output, y, reduction="none")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"random_state": None}, "random_state is None"),
+        ({"callbacks": [EpochScoring("accuracy")]}, "callbacks"),
+        ({"augment": lambda X: X + 0}, "augment is a callable"),
+        ({"loss": closure()}, "a closure over factor"),
+        ({"network": lambda n_inputs, n_outputs: Counting(n_inputs, n_outputs)}, "attributes change"),
+        ({"optimizer": Optimizer("magma")}, "its optimizer cannot be kept"),
+    ],
+)
+def test_what_cannot_be_known_again_is_not_stored_and_told_once(tmp_path, change, reason):
+    net = clone(NET).set_params(**change)
+    with ske.fused(store=tmp_path) as fusion, pytest.warns(UserWarning, match="not stored") as record:
+        _ = clone(net).fit(X, Y), clone(net).fit(X, Y)
+    assert len([w for w in record if "not stored" in str(w.message)]) == 1
+    ((told, n),) = fusion.not_stored.items()
+    assert (reason in told, n, fusion.n_read) == (True, 2, 0)
+    assert Store(tmp_path).list() == []
+    assert "not stored" in str(fusion)
+
+
+def test_a_failed_fit_is_not_stored(tmp_path):
+    net = NetRegressor(MLP((8,)), optimizer="sgd", lr=1e30, max_epochs=9, random_state=0)
+    for _ in range(2):
+        with ske.fused(store=tmp_path) as fusion, pytest.raises(ValueError, match="not finite"):
+            clone(net).fit(X, Y)
+        assert (fusion.n_read, Store(tmp_path).list()) == (0, [])
+
+
+# ---- damage ----
+
+
+class Attack:
+    def __reduce__(self):
+        return os.mkdir, ("attacked",)
+
+
+def rewritten(path, content):
+    path.write_bytes(content)
+
+
+def made_folder(path):
+    path.unlink()
+    path.mkdir()
+    (path / "of the user").write_text("kept")
+
+
+def made_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def flipped(path, i):
+    content = bytearray(path.read_bytes())
+    content[i] ^= 1
+    path.write_bytes(content)
+
+
+def of_other_name(path):
+    others = [other for other in path.parent.glob(f"*{path.suffix}") if other != path]
+    path.write_bytes(others[0].read_bytes())
+
+
+def of_other_shape(path):
+    value = _pack.from_bytes(path.read_bytes(), path.name).value()
+    value["tensors"] = {name: tensor[..., None] for name, tensor in value["tensors"].items()}
+    path.write_bytes(_pack.to_bytes(value, path.name, "right checksum, wrong content"))
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "first line only": lambda path: path.write_bytes(path.read_bytes().partition(b"\n")[0] + b"\n"),
+    "half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "one byte short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "one byte more": lambda path: path.write_bytes(path.read_bytes() + b"0"),
+    "a bit in the header": lambda path: flipped(path, 3),
+    "a bit in the checksum": lambda path: flipped(path, 30),
+    "a bit in the description": lambda path: flipped(path, 88),
+    "a bit in the length": lambda path: flipped(path, path.read_bytes().index(b"\n") + 7),
+    "a bit in the middle": lambda path: flipped(path, path.stat().st_size // 2),
+    "a bit in the last number": lambda path: flipped(path, -1),
+    "another format": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(1000)),
+    "another version": lambda path: path.write_bytes(path.read_bytes().replace(b"store-1", b"store-2", 1)),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "a pickle": lambda path: path.write_bytes(pickle.dumps(Attack())),
+    "another fit's": of_other_name,
+    "other shapes": of_other_shape,
+    "no state": lambda path: path.write_bytes(_pack.to_bytes([1, 2], path.name, "foreign")),
+    "a folder": made_folder,
+    "a pipe": made_pipe,
+}
+
+
+@pytest.mark.parametrize("suffix", [_store.FIT, _store.CHECKPOINT])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_told_and_trained_again(tmp_path, monkeypatch, damage, suffix):
+    monkeypatch.chdir(tmp_path)
+    if suffix == _store.FIT:
+        plain, _ = fit_all(NET, "store", n=2)
+    else:
+        plain, _ = fit_all(NET, n=2)
+        stop_after(2, monkeypatch, NET, "store", n=2)
+    path = sorted((tmp_path / "store").glob(f"*{suffix}"))[0]
+    DAMAGES[damage](path)
+    assert len(Store("store").list()) == 2 - (damage in ("a folder", "a pipe"))
+    with pytest.warns(UserWarning, match="damaged or not its own") as record:
+        again, fusion = fit_all(NET, "store", n=2)
+    assert len([warning for warning in record if path.stem in str(warning.message)]) == 1
+    assert (fusion.n_read, fusion.n_resumed) == ((1, 0) if suffix == _store.FIT else (0, 1))
+    for one, other in zip(plain, again, strict=True):
+        np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), rtol=1e-10)
+        np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-10)
+    read, fusion = fit_all(NET, "store", n=2)
+    assert fusion.n_read == 2
+    for one, other in zip(again, read, strict=True):
+        assert_same(one, other)
+    assert not (tmp_path / "attacked").exists()
+    if damage == "a folder" and suffix == _store.FIT:
+        assert [aside.read_text() for aside in (tmp_path / "store").glob("*.aside/*")] == ["kept"]
+
+
+@pytest.mark.parametrize("where", ["a place that cannot be made", "no room"])
+def test_a_store_that_cannot_be_written_is_told_once_and_training_goes_on(tmp_path, where):
+    plain, _ = fit_all(NET)
+    store = "/proc/nowhere/store" if where == "a place that cannot be made" else tmp_path
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits[0] if store != tmp_path else 1000, limits[1]))
+    try:
+        with pytest.warns(UserWarning, match="cannot be written") as record:
+            fitted, fusion = fit_all(NET, store, checkpoint_every=1e-9)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len([w for w in record if "cannot be written" in str(w.message)]) == 1
+    assert [stack.n_members for stack in fusion.stacks] == [3]
+    for one, other in zip(plain, fitted, strict=True):
+        assert_same(one, other)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_store_that_may_only_be_read_is_read(tmp_path):
+    fit_all(NET, tmp_path, n=2)
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.warns(UserWarning, match="cannot be written"):
+            _, fusion = fit_all(NET, tmp_path, n=3)
+    finally:
+        tmp_path.chmod(0o755)
+    assert fusion.n_read == 2
+
+
+# ---- a store itself ----
+
+
+def test_a_store_lists_and_prunes_itself(tmp_path):
+    store = Store(tmp_path / "sub" / "folder")
+    assert (store.list(), store.size, store.prune(max_bytes=0)) == ([], 0, [])
+    fit_all(NET, store)
+    (store.path / "notes.txt").write_text("not ours")
+    (store.path / ".x.fit-old.tmp").write_text("left by a kill")
+    os.utime(store.path / ".x.fit-old.tmp", (0, 0))
+    entries = store.list()
+    assert [entry.what for entry in entries] == ["MLP by adam, 150 rows, 4 epochs"] * 3
+    assert {entry.kind for entry in entries} == {"fit"}
+    assert store.size == sum(entry.size for entry in entries)
+    assert all((store.path / f"{entry.key}.fit").stat().st_size == entry.size for entry in entries)
+    oldest, newest = entries[0], entries[2]
+    os.utime(store.path / f"{oldest.key}.fit", (10, 10))
+    os.utime(store.path / f"{newest.key}.fit", (5, 5))
+    fit_all(NET, store)  # read, and so in use
+    assert store.prune(older_than=timedelta(hours=1)) == []
+    os.utime(store.path / f"{newest.key}.fit", (5, 5))
+    assert [entry.key for entry in store.prune(older_than=3600.0)] == [newest.key]
+    (removed,) = store.prune(max_bytes=oldest.size + 50)
+    assert removed.key == entries[0].key or removed.key == entries[1].key
+    assert len(store.list()) == 1
+    assert len(store.prune(max_bytes=0)) == 1
+    assert [path.name for path in store.path.iterdir()] == ["notes.txt"]
+    assert repr(store) == f"Store({str(store.path)!r})"
+
+
+def test_bad_settings_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="must be a folder"):
+        Store(tmp_path / "file")
+    with pytest.raises(ValueError, match=r"max_bytes must be None or not negative\. Got -1"):
+        Store(tmp_path).prune(max_bytes=-1)
+    for every in (0, -1, "1", True, float("nan")):
+        with (
+            pytest.raises(ValueError, match="checkpoint_every must be a positive number"),
+            ske.fused(store=tmp_path, checkpoint_every=every),
+        ):
+            pass
+    with pytest.raises(ValueError, match="checkpoint_every needs a store"), ske.fused(checkpoint_every=1):
+        pass
+
+
+def test_values_come_back_as_they_were():
+    value = {
+        1: (None, True, -0.0, float("inf"), 2**100, "ü"),
+        "arrays": [np.arange(6, dtype=np.uint32).reshape(2, 3), np.float32(0.1), np.zeros((0, 2))],
+        "tensors": [torch.ones(2, 3).t(), torch.tensor(3), torch.zeros(0), torch.ones(2, dtype=torch.bfloat16)],
+        "dtype": torch.float64,
+    }
+    content = _pack.to_bytes(value, "name", "what")
+    back = _pack.from_bytes(content, "name").value()
+    assert _pack.pack(back)[0] == _pack.pack(value)[0]
+    assert back[1] == value[1]
+    np.testing.assert_array_equal(back["arrays"][0], value["arrays"][0])
+    assert [type(item) for item in back["arrays"]] == [type(item) for item in value["arrays"]]
+    assert all(torch.equal(one, two) for one, two in zip(back["tensors"], value["tensors"], strict=True))
+    with pytest.raises(_pack.CannotStore, match="class object"):
+        _pack.pack([object()])
+
+
+# ---- checkpoints ----
+
+
+class Stopped(BaseException):
+    pass
+
+
+def stop_after(n_epochs, monkeypatch, estimator, store, every=1e-9, alone=False, **settings):
+    """Let a fit end in the middle, as a kill would, after checkpoints."""
+    with monkeypatch.context() as patch:
+        place, name = (NetMixin, "run_single_epoch") if alone else (_stack.Stack, "_epoch")
+        begin = getattr(place, name)
+
+        def counted(self, *args, **kwargs):
+            if not alone or kwargs["training"]:
+                self.n_begun = getattr(self, "n_begun", 0) + 1
+            if self.n_begun > n_epochs:
+                raise Stopped
+            begin(self, *args, **kwargs)
+
+        patch.setattr(place, name, counted)
+        with pytest.raises(Stopped):
+            fit_all(estimator, store, checkpoint_every=every, **settings)
+
+
+@pytest.mark.parametrize("max_members", [256, 1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_that_goes_on_ends_as_one_that_was_never_stopped(tmp_path, monkeypatch, kind, max_members):
+    plain, _ = fit_all(KINDS[kind], max_members=max_members)
+    alone = max_members == 1 or kind == "closure"
+    for stop in (1,) if KINDS[kind].early_stopping else (1, 2):
+        stop_after(stop, monkeypatch, KINDS[kind], tmp_path, alone=alone, max_members=max_members)
+    resumed, fusion = fit_all(KINDS[kind], tmp_path, max_members=max_members)
+    assert fusion.n_resumed >= 1
+    for one, other in zip(plain, resumed, strict=True):
+        assert_same(one, other)
+    assert {entry.kind for entry in Store(tmp_path).list()} == {"fit"}
+    _, fusion = fit_all(KINDS[kind], tmp_path, max_members=max_members)
+    assert fusion.n_read == 3
+
+
+def test_members_of_checkpoints_at_several_epochs_go_on(tmp_path, monkeypatch):
+    plain, _ = fit_all(NET, n=4)
+    for stop in (1, 2):
+        stop_after(stop, monkeypatch, NET, tmp_path / str(stop), n=4)
+    one, other = (sorted((tmp_path / str(stop)).iterdir()) for stop in (1, 2))
+    assert [path.name for path in one] == [path.name for path in other]
+    other[0].write_bytes(one[0].read_bytes())
+    other[2].write_bytes(one[2].read_bytes())
+    resumed, fusion = fit_all(NET, tmp_path / "2", n=4)
+    assert (fusion.n_resumed, [stack.n_members for stack in fusion.stacks]) == (4, [2, 2])
+    for one, other in zip(plain, resumed, strict=True):
+        np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), rtol=1e-10)
+        np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-10)
+
+
+def test_a_checkpoint_waits_for_its_time(tmp_path, monkeypatch):
+    stop_after(2, monkeypatch, NET, tmp_path, every=3600)
+    assert Store(tmp_path).list() == []
+
+
+# ---- kills, and two at once ----
+
+PROGRAM = """
+import sys, time
+import numpy as np
+from sklearn.datasets import load_iris
+from sklearn.ensemble import BaggingClassifier
+from sklearn.model_selection import GridSearchCV
+import skensemble as ske
+
+X, y = load_iris(return_X_y=True)
+net = ske.NetClassifier(
+    ske.MLP((16,), dtype="float64", dropout=0.1), max_epochs={epochs}, batch_size=32, random_state=0,
+    averaging="ema", early_stopping=True, n_iter_no_change=1000, lr_schedule="cosine",
+)
+bag = BaggingClassifier(net, n_estimators=4, random_state=0)
+grid = {{"estimator__lr": [1e-3, 1e-2], "estimator__optimizer": ["adam", "adamp"]}}
+store, ready, result = sys.argv[1:]
+ske.NetClassifier(max_epochs=1).fit(X, y)
+open(ready, "w").close()
+with ske.fused(max_members=12, store=store or None, checkpoint_every=0.05 if store else None) as fusion:
+    search = GridSearchCV(bag, grid, cv=3).fit(X, y)
+np.savez(
+    result, scores=search.cv_results_["mean_test_score"], proba=search.predict_proba(X),
+    curve=[member.loss_curve_ for member in search.best_estimator_.estimators_],
+    n_read=fusion.n_read, n_resumed=fusion.n_resumed,
+)
+"""
+
+
+def start(folder, store, name, epochs):
+    program = folder / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM.format(epochs=epochs)))
+    ready, result = folder / f"{name}.ready", folder / f"{name}.npz"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, program, store, ready, result], env=environment)
+    while not ready.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process, result
+
+
+def results(path):
+    with np.load(path) as kept:
+        return {name: kept[name] for name in kept}
+
+
+def assert_results_agree(one, other):
+    for name in ("scores", "proba", "curve"):
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_search_that_is_killed_and_started_again_ends_as_the_uninterrupted(tmp_path, n_kills):
+    epochs = 30 if n_kills == 3 else 150
+    process, expected = start(tmp_path, "", "expected", epochs)
+    begin = time.perf_counter()
+    assert process.wait() == 0
+    seconds = time.perf_counter() - begin
+    rng, store = np.random.default_rng(n_kills), str(tmp_path / "store")
+    killed = 0
+    while killed < n_kills:
+        process, result = start(tmp_path, store, f"run{killed}", epochs)
+        try:
+            process.wait(rng.uniform(0, 0.5 if n_kills == 3 else 0.25) * seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+        else:
+            assert process.returncode == 0
+            assert_results_agree(results(result), results(expected))
+            for path in sorted((tmp_path / "store").glob("*.fit"))[::2]:  # it was over: half of it is lost
+                path.unlink()
+            (tmp_path / f"run{killed}.ready").unlink()
+    process, result = start(tmp_path, store, "last", epochs)
+    assert process.wait() == 0
+    last = results(result)
+    assert_results_agree(last, results(expected))
+    assert last["n_read"] + last["n_resumed"] > 0
+    assert {entry.kind for entry in Store(store).list()} == {"fit"}
+    assert len(Store(store).list()) == 4 * 3 * 4 + 4
+
+
+def test_two_processes_share_a_store(tmp_path):
+    store = str(tmp_path / "store")
+    pairs = [start(tmp_path, store, f"run{i}", 10) for i in range(2)]
+    assert [process.wait() for process, _ in pairs] == [0, 0]
+    one, other = (results(result) for _, result in pairs)
+    assert_results_agree(one, other)
+    assert len(Store(store).list()) == 4 * 3 * 4 + 4
+    assert list((tmp_path / "store").glob(".*")) == []
+
+
+def test_the_data_of_a_bag_is_hashed_once(tmp_path, monkeypatch):
+    hashed = []
+    digest = ske.training._describe.digest
+    monkeypatch.setattr(ske.training._describe, "digest", lambda t: hashed.append(tuple(t.shape)) or digest(t))
+    digits, labels = load_digits(return_X_y=True)
+    bag = BaggingClassifier(clone(NET).set_params(max_epochs=1), n_estimators=5, random_state=0)
+    with ske.fused(store=tmp_path):
+        bag.fit(digits, labels)
+    assert hashed.count((1797, 64)) == 1
+
+
+def test_settings_of_an_augmentation_matter(tmp_path):
+    digits, labels = load_digits(n_class=2, return_X_y=True)
+    n_read = []
+    for angle in (10.0, 10.0, 20.0):
+        augment = Augmentation("rotate", max_angle=angle)
+        net = NetClassifier(ConvNet(channels=(2,)), augment=augment, max_epochs=1, random_state=0)
+        with ske.fused(store=tmp_path) as fusion:
+            net.fit(digits[:60], labels[:60])
+        n_read.append(fusion.n_read)
+    assert n_read == [0, 1, 0]
