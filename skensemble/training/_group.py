@@ -24,11 +24,12 @@ def sharing_key(job):
     net = job.net
     if not net.info_.elementwise or net.callbacks or net.lr_schedule_ == "plateau":
         return None
+    states = net.optimizer_.state.items()
     scalars = [
         (name, float(value))
-        for state in net.optimizer_.state.values()
-        for name, value in state.items()
-        if not isinstance(value, torch.Tensor) or value.dim() == 0
+        for key, state in states
+        for name, value in (state if isinstance(key, torch.Tensor) else {key: state}).items()
+        if not _is_array(value) and not isinstance(value, dict)
     ]
     settings = sorted(net.optimizer.get_params().items(), key=lambda item: item[0])
     schedule = net.lr_schedule_ if isinstance(net.lr_schedule_, str) else id(net.lr_schedule_)
@@ -141,9 +142,10 @@ class Groups:
         own = [p for p in net.module_.parameters() if p.requires_grad]
         for leaf, parameter in zip(group.leaves, own, strict=True):
             net.optimizer_.state[parameter] = {
-                name: value[k - group.start].clone() if _by_member(value, leaf) else _copied(value)
+                name: _each(lambda value: value[k - group.start].clone(), value, leaf)
                 for name, value in group.optimizer.state.get(leaf, {}).items()
             }
+        _take_common(net.optimizer_, group.optimizer)
         _take_settings(net.optimizer_, group.optimizer)
 
     def keep(self, members, storage):
@@ -171,10 +173,8 @@ def _shared(start, nets, n_steps, storage, resumed):
     for i, leaf in enumerate(leaves):
         states = [net.optimizer_.state.get([p for p in net.module_.parameters() if p.requires_grad][i]) for net in nets]
         if states[0]:
-            optimizer.state[leaf] = {
-                name: torch.stack([state[name] for state in states]) if _is_array(value) else _copied(value)
-                for name, value in states[0].items()
-            }
+            optimizer.state[leaf] = {name: _joined([state[name] for state in states]) for name in states[0]}
+    _take_common(optimizer, nets[0].optimizer_)
     schedule = Schedule(nets[0].lr_schedule_, optimizer, n_steps, nets[0].n_cycles_)
     if resumed:
         _take_settings(optimizer, nets[0].optimizer_)
@@ -193,7 +193,7 @@ def _select_state(optimizer, old, new, kept):
     for before, after in zip(old, new, strict=True):
         state = optimizer.state.pop(before, {})
         optimizer.state[after] = {
-            name: value[kept] if _by_member(value, before) else value for name, value in state.items()
+            name: _each(lambda value: value[kept], value, before) for name, value in state.items()
         }
     for param_group in optimizer.param_groups:
         param_group["params"] = [new[next(i for i, leaf in enumerate(old) if leaf is p)] for p in param_group["params"]]
@@ -203,8 +203,24 @@ def _is_array(value):
     return isinstance(value, torch.Tensor) and value.dim() > 0
 
 
-def _by_member(value, leaf):
-    return _is_array(value) and value.shape[:1] == leaf.shape[:1]
+def _each(action, value, leaf):
+    """Apply an action to what has a member axis, as `leaf` has, also inside of dicts, and copy all else."""
+    if isinstance(value, dict):
+        return {name: _each(action, item, leaf) for name, item in value.items()}
+    return action(value) if _is_array(value) and value.shape[:1] == leaf.shape[:1] else _copied(value)
+
+
+def _joined(values):
+    first = values[0]
+    if isinstance(first, dict):
+        return {name: _joined([value[name] for value in values]) for name in first}
+    return torch.stack(values) if _is_array(first) else _copied(first)
+
+
+def _take_common(optimizer, other):
+    """Take over what another optimizer knows that belongs to no parameter."""
+    common = {key: _copied(value) for key, value in other.state.items() if not isinstance(key, torch.Tensor)}
+    optimizer.state.update(common)
 
 
 def _copied(value):

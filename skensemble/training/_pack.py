@@ -94,7 +94,7 @@ def _pack(value, tensors):
             raise CannotStore(f"it holds a tensor of layout {value.layout}")
         name = str(len(tensors))
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        return {"tensor": name, "device": str(value.device)}
+        return {"tensor": name, "device": str(value.device), "strides": _strides(value)}
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
         array = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
         held = _pack(torch.from_numpy(array.copy()), tensors)["tensor"]
@@ -108,6 +108,13 @@ def _pack(value, tensors):
             items = [_pack(item, tensors) for item in value]
             return items if kind is list else {kind.__name__: items, "maxlen": getattr(value, "maxlen", None)}
     raise CannotStore(f"it holds a value of class {type(value).__name__}")
+
+
+def _strides(tensor):
+    """The order of a tensor in memory, where it is not the usual one: matrix products depend on it by a last bit."""
+    steps = list(tensor.stride())
+    extent = 1 + sum((size - 1) * step for size, step in zip(tensor.shape, steps, strict=True))
+    return None if tensor.is_contiguous() or 0 in steps or extent != tensor.numel() else steps
 
 
 def unpack(plain, tensors):
@@ -134,7 +141,11 @@ def unpack(plain, tensors):
     if not isinstance(plain, dict):
         return plain
     if "tensor" in plain:
-        return tensors[plain["tensor"]].clone().to(plain["device"])
+        tensor = tensors[plain["tensor"]]
+        if plain["strides"] is None:
+            return tensor.clone().to(plain["device"])
+        ordered = torch.empty_strided(tensor.shape, plain["strides"], dtype=tensor.dtype, device=plain["device"])
+        return ordered.copy_(tensor)
     if "array" in plain:
         array = np.frombuffer(tensors[plain["array"]].numpy().tobytes(), np.dtype(plain["dtype"]))
         return array[0] if plain["scalar"] else array.reshape(plain["shape"]).copy()
