@@ -104,7 +104,8 @@ def check_target(y, task, name="target"):
     if y.dtype.kind not in "biufU":  # dates, or a mixture
         y = y.astype(str)
     if len(np.unique(y)) < 2:
-        raise ValueError(f"Column {name!r} wants at least two different values. Got only {y[0]!s}.")
+        got = f"only {y[0]!s}" if len(y) else "no rows"
+        raise ValueError(f"Column {name!r} wants at least two different values. Got {got}.")
     if task == "regression" and y.dtype.kind not in "iuf":
         raise ValueError(f"Regression wants numbers. Got {y[0]!s} in column {name!r}; try --task classification.")
     if y.dtype.kind == "f" and not np.isfinite(y).all():

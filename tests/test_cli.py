@@ -269,6 +269,27 @@ def test_help_needs_neither_torch_nor_scikit_learn():
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+def test_compare_with_baselines_repeats_and_a_report(capsys, table, tmp_path):
+    report, output = tmp_path / "r.html", tmp_path / "s.json"
+    options = ["--methods", "single", "--baselines", "--repeats", "2", "--report", report, "--output", output]
+    code, out, _ = run(capsys, "compare", table, *QUICK, *options)
+    assert code == 0
+    assert "random forest" in out
+    assert "boosted trees" in out
+    assert "over the same 4 folds" in out
+    assert "variance" in out or "bias" in out
+    assert "--baselines --repeats 2" in report.read_text(encoding="utf-8")
+    found = json.loads(output.read_text())
+    assert found["request"]["repeats"] == 2
+    assert {row["estimator"] for row in found["scores"]} == {"single/adam", "random forest", "boosted trees"}
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(capsys, table):
+    check_refusal(run(capsys, "compare", "iris", "--report", "r.htm"), "ends in .html. Got r.htm")
+    check_refusal(run(capsys, "compare", "iris", "--report", "no/r.html"), "--report wants a file in a folder")
+    check_refusal(run(capsys, "compare", "iris", "--repeats", "0"), "--repeats")
+
+
 def test_a_closed_pipe_is_no_traceback():
     script = "from skensemble.cli import main; main()"
     read, write = os.pipe()

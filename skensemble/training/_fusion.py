@@ -3,6 +3,7 @@
 import heapq
 import os
 import threading
+import time
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -42,7 +43,7 @@ class Fusion:
     """
 
     def __init__(self, max_members=256, memory=None, progress=False, store=None, checkpoint_every=None):
-        if not isinstance(max_members, int) or max_members < 1:
+        if not isinstance(max_members, int) or isinstance(max_members, bool) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
         self.max_members = max_members
         self.memory = min(_ENOUGH_MEMORY, _free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else _bytes(memory)
@@ -113,9 +114,21 @@ class Fusion:
         except BaseException:
             self._withdraw(item)
             raise
+        place.seconds += work.seconds
         error = item.error or work.error
         if error is not None:
             raise error
+
+    def seconds(self):
+        """Tell what this thread's work has cost until now, however many others were at work beside it.
+
+        Returns
+        -------
+        seconds : float
+            The processor time of this thread, all that tasks of its calls have cost, and of each stack its share: the
+            wall clock time divided by rows times epochs. Waiting costs nothing; only differences have a meaning.
+        """
+        return time.thread_time() + self._place().seconds
 
     def _predict_here(self, work, place):
         """Predict many rows on the task's own thread, as many tasks at once as there are cores.
@@ -348,6 +361,7 @@ class Fusion:
                 call.failed = call.failed or task.error is not None
                 self._settle(call.place)
                 if place is not None:
+                    call.place.seconds += time.thread_time() + place.seconds
                     self._n_started[call.level] -= 1
                     place.task = None
                     if place.predicts:
