@@ -473,7 +473,7 @@ def test_a_store_lists_and_prunes_itself(tmp_path):
     assert store.prune(older_than=timedelta(hours=1)) == []
     os.utime(store.path / f"{newest.key}.fit", (5, 5))
     assert [entry.key for entry in store.prune(older_than=3600.0)] == [newest.key]
-    (removed,) = store.prune(max_bytes=oldest.size + 50)
+    (removed,) = store.prune(max_bytes=f"{oldest.size + 50}B")
     assert removed.key == entries[0].key or removed.key == entries[1].key
     assert len(store.list()) == 1
     assert len(store.prune(max_bytes=0)) == 1
@@ -485,8 +485,10 @@ def test_bad_settings_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="must be a folder"):
         Store(tmp_path / "file")
-    with pytest.raises(ValueError, match=r"max_bytes must be None or not negative\. Got -1"):
+    with pytest.raises(ValueError, match="max_bytes must be a number of bytes"):
         Store(tmp_path).prune(max_bytes=-1)
+    with pytest.raises(ValueError, match="older_than must be None or not negative"):
+        Store(tmp_path).prune(older_than=timedelta(-1))
     for every in (0, -1, "1", True, float("nan")):
         with (
             pytest.raises(ValueError, match="checkpoint_every must be a positive number"),

@@ -121,8 +121,7 @@ class NetMixin:
     def _end_epoch(self):
         loss = self.history[-1, "train_loss"]
         valid_loss = self.history[-1].get("valid_loss")
-        if not math.isfinite(loss):
-            self._tell_divergence(loss, list(self.history))
+        self.tell_divergence(list(self.history))
         self.schedule_.after_epoch(loss if valid_loss is None else valid_loss)
         self.n_done_ += 1
         if self.n_cycles_ > 1 and self.n_done_ % (self.job_.max_epochs // self.n_cycles_) == 0:
@@ -141,14 +140,11 @@ class NetMixin:
         if self.average_ is not None:
             self.average_.after_epoch()
 
-    def tell_divergences(self, n_before):
-        """Warn of what training has warned of, where its history was read; `n_before` is its length before."""
-        history = list(self.history)
-        for n in range(n_before + 1, len(history) + 1):
-            if not math.isfinite(history[n - 1]["train_loss"]):
-                self._tell_divergence(history[n - 1]["train_loss"], history[:n])
-
-    def _tell_divergence(self, loss, history):
+    def tell_divergence(self, history):
+        """Warn, or raise an error, if the loss of a history's last epoch is not finite."""
+        loss = history[-1]["train_loss"]
+        if math.isfinite(loss):
+            return
         where = f"The training loss is {loss} in epoch {len(history)}"
         remedy = "Lower lr, scale the inputs, or look for extreme values in the data."
         if not all(bool(p.isfinite().all()) for p in self.module_.parameters()):

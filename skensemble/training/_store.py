@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skensemble.training._pack import LONGEST_LINE, Damaged, first_line, from_bytes
+from skensemble.training._units import bytes_of_memory
 
 FIT, CHECKPOINT, _UNFINISHED = ".fit", ".part", ".tmp"
 _HOUR = 3600
@@ -129,8 +130,8 @@ class Store:
 
         Parameters
         ----------
-        max_bytes : int or None, default=None
-            Bytes that may stay; None is any number.
+        max_bytes : int, str or None, default=None
+            Bytes, or such as "2GiB", that may stay; None is any number.
         older_than : float, datetime.timedelta or None, default=None
             Seconds without use after which a file goes; None keeps files of any age.
 
@@ -145,9 +146,10 @@ class Store:
             If a limit is negative.
         """
         age = getattr(older_than, "total_seconds", lambda: older_than)()
-        for name, limit in (("max_bytes", max_bytes), ("older_than", age)):
-            if limit is not None and not limit >= 0:
-                raise ValueError(f"{name} must be None or not negative. Got {limit!r}.")
+        if max_bytes is not None and max_bytes != 0:
+            max_bytes = bytes_of_memory(max_bytes, "max_bytes")
+        if age is not None and not age >= 0:
+            raise ValueError(f"older_than must be None or not negative. Got {older_than!r}.")
         self._remove_leftovers()
         entries, now, removed = self.list(), time.time(), []
         total = sum(entry.size for entry in entries)
