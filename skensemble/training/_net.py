@@ -61,10 +61,8 @@ class NetMixin:
         States of the module at the ends of cycles.
     best_ : BestEpoch or None
         Set for one fit where early stopping is on.
-    n_done_ : int
-        Epochs of the last fit.
-    seeded_ : bool
-        Whether its stream began at a fixed seed.
+    n_done_, seeded_ : int, bool
+        Epochs of the last fit; whether the stream began at a fixed seed.
     """
 
     n_cycles_, rules_, averaging_, snapshots_, seeded_ = 1, Rules(), None, (), False
