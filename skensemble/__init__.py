@@ -34,6 +34,7 @@ _HOME = {
     "ResNet": "networks",
     "Search": "tuning",
     "SearchDisplay": "plots",
+    "Store": "training",
     "Uncertainty": "diagnostics",
     "UncertaintyDisplay": "plots",
     "WeightNoise": "regularizers",

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 _GLOBAL_STATE = threading.RLock()
 _SEEDS = np.iinfo(np.int32).max
+_GENERATORS = ("shuffle", "noise", "mixing", "changes")
 
 
 def seed_from(random_state):
@@ -89,6 +90,27 @@ class Stream:
         """Take up a pickled or copied state."""
         vars(self).update(state)
         self._normals = {name: torch.Generator().set_state(values) for name, values in self._normals.items()}
+
+    @property
+    def seeds(self):
+        """What stays the same while numbers are drawn: a list of integers."""
+        of_normals = [int(seeds.generate_state(1, np.uint64)[0]) for seeds in self._normal_seeds.values()]
+        return [self.init_seed, self.split_seed, self._foreign_seed, *of_normals]
+
+    def state(self):
+        """Where the generators stand, as a dict of numbers, arrays and tensors."""
+        return {
+            "generators": {name: getattr(self, name).bit_generator.state for name in _GENERATORS},
+            "normals": {name: rng.get_state() for name, rng in self._normals.items()},
+            "foreign": self._foreign_states,
+        }
+
+    def take(self, state):
+        """Go on from where another stream of the same seeds stood: its `state`."""
+        for name in _GENERATORS:
+            getattr(self, name).bit_generator.state = state["generators"][name]
+        self._normals = {name: torch.Generator().set_state(values) for name, values in state["normals"].items()}
+        self._foreign_states = state["foreign"]
 
     def normal(self, purpose, out):
         """Fill a tensor with standard normal numbers.

@@ -121,6 +121,14 @@ class WeightAverage:
         if not self._by_step and self._n_epochs > self._left_out:
             self._update(1 / (self._n_averaged + 1))
 
+    def state(self):
+        """What the average is so far, as a dict of numbers and tensors."""
+        return {"n_epochs": self._n_epochs, "n_averaged": self._n_averaged, "average": self._average}
+
+    def take(self, state):
+        """Go on from another average's `state`."""
+        self._n_epochs, self._n_averaged, self._average = state["n_epochs"], state["n_averaged"], state["average"]
+
     @contextmanager
     def applied(self):
         """Let the module have its average inside the block, where there is one."""

@@ -89,6 +89,16 @@ class Schedule:
                     f"Got {type(self._by_epoch).__name__}."
                 )
 
+    def state(self):
+        """Where the schedule stands, as a dict of plain values, or None for a constant one."""
+        scheduler = self._by_step or self._by_epoch
+        return None if scheduler is None else scheduler.state_dict()
+
+    def take(self, state):
+        """Go on from the `state` of another schedule of the same rule."""
+        if state is not None:
+            (self._by_step or self._by_epoch).load_state_dict(state)
+
     def after_step(self):
         """Move the learning rate after an optimizer step."""
         if self._by_step is not None:

@@ -206,7 +206,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         if valid is not None and own_rows is None:
             valid.table = train.table
         best = None if valid is None else BestEpoch(self.n_iter_no_change, self.tol)
-        return Job(net=net, train=train, valid=valid, max_epochs=epochs, best=best)
+        return Job(net=net, train=train, valid=valid, max_epochs=epochs, best=best, seeded=net.seeded_)
 
     def _table(self, net, X, target, weight, offset=None):
         """Columns as tensors of the network's type."""
@@ -302,7 +302,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             verbose=int(self.verbose),
             **self._net_settings,
         )
-        net.stream_ = stream
+        net.stream_, net.seeded_ = stream, self.random_state is not None
         net.foreign_ = getattr(spec, "foreign", True)
         net.n_outputs_ = self._n_outputs
         net.lr_schedule_ = self.lr_schedule

@@ -7,6 +7,7 @@ from skensemble.training._joint import Summand, tune_together
 from skensemble.training._net import ClassifierNet, RegressorNet
 from skensemble.training._plain import fit_together
 from skensemble.training._single import forward, train_single
+from skensemble.training._store import Store
 from skensemble.training._work import FitWork, PredictWork
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "RegressorNet",
     "RowLosses",
     "Rows",
+    "Store",
     "Summand",
     "fit_together",
     "fused",

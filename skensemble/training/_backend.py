@@ -79,7 +79,7 @@ class FusionBackend(ParallelBackendBase):
 
 
 @contextmanager
-def fused(max_members=256, memory=None, progress=False):
+def fused(max_members=256, memory=None, progress=False, store=None, checkpoint_every=None):
     """Train networks that are fitted at the same time as one.
 
     Inside the block every scikit-learn meta-estimator, and all code that works through joblib, has its concurrent fits
@@ -97,10 +97,21 @@ def fused(max_members=256, memory=None, progress=False):
     progress : bool, default=False
         Whether to show a live bar on standard error: networks done, epochs done, time left.
 
+    store : str, path-like, Store or None, default=None
+        A folder where each finished fit is kept under the hash of all that determines it: network, settings, data,
+        weights, seeds, versions. A fit that is there is read, not trained, whoever asks for it; so a program that was
+        killed is started again and trains what was missing. Its results are those of an uninterrupted run, exactly
+        where stacks are the same, and else to rounding. Not stored, which `Fusion.not_stored` and a warning tell: fits
+        with ``random_state=None``, with callbacks, or that depend on code without a description, such as closures.
+    checkpoint_every : float or None, default=None
+        Seconds after which what still trains is written to the store too, between two epochs, so that a kill costs so
+        many seconds and an epoch at the most. None writes finished fits only.
+
     Yields
     ------
     fusion : Fusion
-        Its `stacks` and `alone` tell what was trained how; ``print(fusion)`` is a short table of both.
+        Its `stacks` and `alone` tell what was trained how, `n_read` what was not trained at all; ``print(fusion)`` is a
+        short table of them.
 
     Examples
     --------
@@ -114,7 +125,7 @@ def fused(max_members=256, memory=None, progress=False):
     >>> fusion.stacks[0].n_members
     8
     """
-    fusion = Fusion(max_members, memory, progress)
+    fusion = Fusion(max_members, memory, progress, store, checkpoint_every)
     with parallel_config(backend=FusionBackend(fusion=fusion)):
         yield fusion
 

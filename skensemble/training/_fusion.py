@@ -8,17 +8,18 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
+from skensemble.training._keeper import Keeper
 from skensemble.training._ledger import Ledger, Progress
 from skensemble.training._net import EVALUATION_ROWS
 from skensemble.training._single import forward
 from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Waiting, is_cancelled
 from skensemble.training._threads import keep_freed_memory, one_thread
+from skensemble.training._units import bytes_of_memory, free_memory
 from skensemble.training._work import Interning, PredictWork, run_together
 
 _SHARE_OF_FREE_MEMORY, _ENOUGH_MEMORY = 1 / 8, 2**30
 _HELD_BESIDE = 1.5  # a task that holds training rows holds test rows, targets, weights and their tensors too
 _AT_ONCE = 4  # what tasks need in passing, while they check and copy their data, is not needed by all of them at once
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 class Fusion:
@@ -35,14 +36,21 @@ class Fusion:
         What was trained as one, in order.
     alone : list of TrainedAlone
         What could not be stacked, with the reason.
+    n_read, n_resumed : int
+        Fits that were in the store, and so not trained; fits that were trained from a checkpoint on.
+    not_stored : dict of str to int
+        Fits that were trained and not stored, by the reason.
     """
 
-    def __init__(self, max_members=256, memory=None, progress=False):
+    def __init__(self, max_members=256, memory=None, progress=False, store=None, checkpoint_every=None):
         if not isinstance(max_members, int) or isinstance(max_members, bool) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
         self.max_members = max_members
-        self.memory = min(_ENOUGH_MEMORY, _free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else _bytes(memory)
+        self.memory = (
+            min(_ENOUGH_MEMORY, free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else bytes_of_memory(memory)
+        )
         self._ledger = Ledger()
+        self.keeper = Keeper(store, checkpoint_every, self._ledger)
         self._progress = Progress(progress)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -66,6 +74,10 @@ class Fusion:
     def alone(self):
         """What could not be stacked: a list of `TrainedAlone`, each with its reason."""
         return self._ledger.alone
+
+    n_read = property(lambda self: self._ledger.n_read)
+    n_resumed = property(lambda self: self._ledger.n_resumed)
+    not_stored = property(lambda self: self._ledger.not_stored)
 
     def __str__(self):
         return str(self._ledger)
@@ -371,26 +383,3 @@ class Fusion:
 
 def _below(key, call):
     return key[: len(call.key)] == call.key
-
-
-def _free_memory():
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 8 * 2**30
-
-
-def _bytes(memory):
-    """Turn "2GiB" or a number into bytes."""
-    try:
-        if not isinstance(memory, str):
-            value = float(memory)
-        else:
-            digits = memory.rstrip("BbGgKkMmIi ")
-            value = float(digits) * _UNITS[memory[len(digits) :].strip().upper() or "B"]
-    except (TypeError, ValueError, KeyError):
-        value = -1
-    if not value > 0:
-        raise ValueError(f"memory must be a number of bytes or such as '2GiB'. Got {memory!r}.")
-    return value

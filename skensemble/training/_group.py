@@ -1,5 +1,7 @@
 """The optimizers of a stack: one for each group of members that may share it, each member's own for all others."""
 
+from contextlib import contextmanager
+
 import torch
 
 from skensemble.schedules import Schedule
@@ -22,11 +24,12 @@ def sharing_key(job):
     net = job.net
     if not net.info_.elementwise or net.callbacks or net.lr_schedule_ == "plateau":
         return None
+    states = net.optimizer_.state.items()
     scalars = [
         (name, float(value))
-        for state in net.optimizer_.state.values()
-        for name, value in state.items()
-        if not isinstance(value, torch.Tensor) or value.dim() == 0
+        for key, state in states
+        for name, value in (state if isinstance(key, torch.Tensor) else {key: state}).items()
+        if not _is_array(value) and not isinstance(value, dict)
     ]
     settings = sorted(net.optimizer.get_params().items(), key=lambda item: item[0])
     schedule = net.lr_schedule_ if isinstance(net.lr_schedule_, str) else id(net.lr_schedule_)
@@ -73,9 +76,11 @@ class Groups:
         Epochs at the most.
     storage : dict of Tensor of shape (n_members, ...)
         The parameters that train.
+    resumed : bool, default=False
+        Whether the nets stand in the middle of this training, and not before it.
     """
 
-    def __init__(self, nets, keys, steps, max_epochs, storage):
+    def __init__(self, nets, keys, steps, max_epochs, storage, resumed=False):
         self._groups, start = [], 0
         while start < len(nets):
             stop = start + 1
@@ -90,7 +95,7 @@ class Groups:
                 leaves = [p for p in net.module_.parameters() if p.requires_grad]
                 self._groups.append(_Group(start, stop, leaves, net.optimizer_, net.schedule_, net))
             else:
-                self._groups.append(_shared(start, nets[start:stop], steps[start] * max_epochs, storage))
+                self._groups.append(_shared(start, nets[start:stop], steps[start] * max_epochs, storage, resumed))
             start = stop
 
     def step(self, gradients, n):
@@ -113,18 +118,35 @@ class Groups:
 
     def hand_back(self, k, net):
         """Give a member's optimizer what the shared one knows of it; its own one steps no more."""
-        group = next(group for group in self._groups if group.start <= k < group.stop)
+        group = self._of(k)
         if group.own is not None:
             group.optimizer = None
-            return
+        else:
+            self._tell(group, k, net)
+
+    @contextmanager
+    def told(self, k, net):
+        """Let a member's optimizer know, inside the block, what a shared one knows; return the member's schedule."""
+        group = self._of(k)
+        if group.own is None:
+            self._tell(group, k, net)
+        yield group.schedule
+        if group.own is None:
+            net.optimizer_.state.clear()  # nobody asks for it before the next time
+
+    def _of(self, k):
+        return next(group for group in self._groups if group.start <= k < group.stop)
+
+    @staticmethod
+    def _tell(group, k, net):
         own = [p for p in net.module_.parameters() if p.requires_grad]
         for leaf, parameter in zip(group.leaves, own, strict=True):
             net.optimizer_.state[parameter] = {
-                name: value[k - group.start].clone() if _by_member(value, leaf) else _copied(value)
+                name: _each(lambda value: value[k - group.start].clone(), value, leaf)
                 for name, value in group.optimizer.state.get(leaf, {}).items()
             }
-        for mine, shared in zip(net.optimizer_.param_groups, group.optimizer.param_groups, strict=True):
-            mine.update({name: value for name, value in shared.items() if name not in ("params", "param_names")})
+        _take_common(net.optimizer_, group.optimizer)
+        _take_settings(net.optimizer_, group.optimizer)
 
     def keep(self, members, storage):
         """Drop the members that are not in a list of positions; `storage` is that of the ones that stay."""
@@ -144,28 +166,34 @@ class Groups:
         self._groups = groups
 
 
-def _shared(start, nets, n_steps, storage):
+def _shared(start, nets, n_steps, storage, resumed):
     stop = start + len(nets)
     leaves = [values[start:stop].detach().requires_grad_() for values in storage.values()]
     optimizer = nets[0].optimizer.build(zip(storage, leaves, strict=True), lr=nets[0].lr)
     for i, leaf in enumerate(leaves):
         states = [net.optimizer_.state.get([p for p in net.module_.parameters() if p.requires_grad][i]) for net in nets]
         if states[0]:
-            optimizer.state[leaf] = {
-                name: torch.stack([state[name] for state in states]) if _is_array(value) else _copied(value)
-                for name, value in states[0].items()
-            }
+            optimizer.state[leaf] = {name: _joined([state[name] for state in states]) for name in states[0]}
+    _take_common(optimizer, nets[0].optimizer_)
     schedule = Schedule(nets[0].lr_schedule_, optimizer, n_steps, nets[0].n_cycles_)
+    if resumed:
+        _take_settings(optimizer, nets[0].optimizer_)
+        schedule.take(nets[0].schedule_.state())
     for net in nets:
         net.schedule_ = Schedule(None, None, n_steps)
     return _Group(start, stop, leaves, optimizer, schedule)
+
+
+def _take_settings(optimizer, other):
+    for mine, others in zip(optimizer.param_groups, other.param_groups, strict=True):
+        mine.update({name: value for name, value in others.items() if name not in ("params", "param_names")})
 
 
 def _select_state(optimizer, old, new, kept):
     for before, after in zip(old, new, strict=True):
         state = optimizer.state.pop(before, {})
         optimizer.state[after] = {
-            name: value[kept] if _by_member(value, before) else value for name, value in state.items()
+            name: _each(lambda value: value[kept], value, before) for name, value in state.items()
         }
     for param_group in optimizer.param_groups:
         param_group["params"] = [new[next(i for i, leaf in enumerate(old) if leaf is p)] for p in param_group["params"]]
@@ -175,8 +203,24 @@ def _is_array(value):
     return isinstance(value, torch.Tensor) and value.dim() > 0
 
 
-def _by_member(value, leaf):
-    return _is_array(value) and value.shape[:1] == leaf.shape[:1]
+def _each(action, value, leaf):
+    """Apply an action to what has a member axis, as `leaf` has, also inside of dicts, and copy all else."""
+    if isinstance(value, dict):
+        return {name: _each(action, item, leaf) for name, item in value.items()}
+    return action(value) if _is_array(value) and value.shape[:1] == leaf.shape[:1] else _copied(value)
+
+
+def _joined(values):
+    first = values[0]
+    if isinstance(first, dict):
+        return {name: _joined([value[name] for value in values]) for name in first}
+    return torch.stack(values) if _is_array(first) else _copied(first)
+
+
+def _take_common(optimizer, other):
+    """Take over what another optimizer knows that belongs to no parameter."""
+    common = {key: _copied(value) for key, value in other.state.items() if not isinstance(key, torch.Tensor)}
+    optimizer.state.update(common)
 
 
 def _copied(value):

@@ -71,6 +71,10 @@ class Job:
         Epochs to train at the most.
     best : BestEpoch or None
         Early stopping, where it is on.
+    seeded : bool
+        Whether the same program would bring the same job again.
+    resume : Resume or None
+        Where a training of this job was cut short before.
     """
 
     net: object
@@ -78,6 +82,8 @@ class Job:
     valid: Rows | None
     max_epochs: int
     best: object = None
+    seeded: bool = True
+    resume: object = None
 
 
 @dataclass

@@ -59,12 +59,17 @@ class Ledger:
 
     stacks: list = field(default_factory=list)
     alone: list = field(default_factory=list)
+    n_read: int = 0
+    n_resumed: int = 0
+    not_stored: dict = field(default_factory=dict)
 
     def __str__(self):
         lines = [f"{'networks':>8}  {'rows':>8}  {'epochs':>6}  {'seconds':>8}  trained"]
         for stack in self.stacks:
             lines.append(f"{_numbers(stack.n_members, stack)}  as one, by {', '.join(stack.optimizers)}")
         lines += [f"{_numbers(1, fit)}  alone: {fit.reason}" for fit in self.alone]
+        lines += [f"{self.n_read:>8,}  {'':26}read from the store"] if self.n_read else []
+        lines += [f"{n:>8,}  {'':26}not stored: {reason}" for reason, n in self.not_stored.items()]
         return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from skensemble.schedules import Schedule
 from skensemble.training._batches import Batches
 from skensemble.training._best_epoch import state_of
 from skensemble.training._job import Rows, check_output
+from skensemble.training._member_state import put_back
 from skensemble.training._regularization import Regularization, regularized_pass
 
 EVALUATION_ROWS = 8192
@@ -60,9 +61,11 @@ class NetMixin:
         States of the module at the ends of cycles.
     best_ : BestEpoch or None
         Set for one fit where early stopping is on.
+    n_done_, seeded_ : int, bool
+        Epochs of the last fit; whether the stream began at a fixed seed.
     """
 
-    n_cycles_, rules_, averaging_, snapshots_ = 1, Rules(), None, ()
+    n_cycles_, rules_, averaging_, snapshots_, seeded_ = 1, Rules(), None, (), False
 
     def __setstate__(self, state):
         """Take up a pickled state, also where skorch (before 1.2) asks torch to refuse all but weights."""
@@ -110,15 +113,16 @@ class NetMixin:
             over = True
         if over:
             raise StopTraining
+        if method_name == "on_epoch_end" and self.after_epoch_ is not None:
+            self.after_epoch_()
 
     def _end_epoch(self):
         loss = self.history[-1, "train_loss"]
         valid_loss = self.history[-1].get("valid_loss")
-        if not math.isfinite(loss):
-            self._tell_divergence(loss)
+        self.tell_divergence(list(self.history))
         self.schedule_.after_epoch(loss if valid_loss is None else valid_loss)
-        self._n_done += 1
-        if self.n_cycles_ > 1 and self._n_done % (self.job_.max_epochs // self.n_cycles_) == 0:
+        self.n_done_ += 1
+        if self.n_cycles_ > 1 and self.n_done_ % (self.job_.max_epochs // self.n_cycles_) == 0:
             self.snapshots_.append(state_of(self.module_))
         if self.best_ is None:
             return False
@@ -134,12 +138,16 @@ class NetMixin:
         if self.average_ is not None:
             self.average_.after_epoch()
 
-    def _tell_divergence(self, loss):
-        where = f"The training loss is {loss} in epoch {len(self.history)}"
+    def tell_divergence(self, history):
+        """Warn, or raise an error, if the loss of a history's last epoch is not finite."""
+        loss = history[-1]["train_loss"]
+        if math.isfinite(loss):
+            return
+        where = f"The training loss is {loss} in epoch {len(history)}"
         remedy = "Lower lr, scale the inputs, or look for extreme values in the data."
         if not all(bool(p.isfinite().all()) for p in self.module_.parameters()):
             raise ValueError(f"{where}, and the network's parameters are not finite. {remedy}")
-        if len(self.history) < 2 or math.isfinite(self.history[-2, "train_loss"]):
+        if len(history) < 2 or math.isfinite(history[-2]["train_loss"]):
             warnings.warn(f"{where}. {remedy}", ConvergenceWarning, stacklevel=2)
 
     def record_loss(self, prefix, loss):
@@ -251,19 +259,21 @@ class NetMixin:
             y_pred = self.infer(X, **fit_params)
             return {"loss": self.get_loss(y_pred, y, X=X), "y_pred": y_pred}
 
-    def begin(self, job, interrupted=lambda: False):
+    def begin(self, job, interrupted=lambda: False, after_epoch=None):
         """Make ready to train a job; `interrupted` is asked before every step whether to give up."""
-        self.job_, self.best_, self.interrupted_ = job, job.best, interrupted
+        self.job_, self.best_, self.interrupted_, self.after_epoch_ = job, job.best, interrupted, after_epoch
         self.listened_to_ = bool(batch_listeners(self))
         self.regular_ = Regularization([self.rules_])
         self.average_ = self.averaging_ and WeightAverage(self.averaging_, self.module_, job.max_epochs)
-        self.snapshots_, self._n_done = [], 0
+        self.snapshots_, self.n_done_ = [], 0
         self.least_ = {
             prefix: min((epoch.get(f"{prefix}_loss", math.inf) for epoch in self.history), default=math.inf)
             for prefix in ("train", "valid")
         }
         n_batches = len(self.get_iterator(job.train, training=True))
         self.schedule_ = Schedule(self.lr_schedule_, self.optimizer_, n_batches * job.max_epochs, self.n_cycles_)
+        if job.resume is not None:
+            put_back(self, job.resume.state())
 
     def finish(self):
         """Keep the best epoch's parameters, let go of the data, and be ready to predict."""
@@ -274,10 +284,14 @@ class NetMixin:
             self.best_.state = None
         elif self.average_ is not None:
             self.average_.settle()
+        self.let_go()
+
+    def let_go(self):
+        """Let go of the data, and be ready to predict."""
         self._set_training(False)
         for parameter in self.module_.parameters():
             parameter.grad = None
-        self.job_ = self.schedule_ = self.interrupted_ = self.average_ = self.regular_ = None
+        self.job_ = self.schedule_ = self.interrupted_ = self.average_ = self.regular_ = self.after_epoch_ = None
 
 
 class _NamedRows(skorch.dataset.Dataset):

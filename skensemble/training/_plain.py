@@ -61,9 +61,9 @@ class PlainNet:
     optimizer_ = property(lambda self: self.skorch_net.optimizer_)
     history = property(lambda self: self.skorch_net.history)
     needs_batch_events = property(lambda self: batch_listeners(self.skorch_net, in_stack=True))
-    rules_, average_, n_cycles_ = Rules(), None, 1
+    rules_, average_, n_cycles_, n_done_ = Rules(), None, 1, 0
 
-    def begin(self, job, interrupted=lambda: False):
+    def begin(self, job, interrupted=lambda: False, after_epoch=None):
         """Make ready to train a job."""
         self.job_, self.schedule_ = job, Schedule(None, None, 1)
         self._caching, self.skorch_net.use_caching = self.skorch_net.use_caching, False

@@ -11,7 +11,7 @@ _SMALL_STEP = 2**25
 _CACHED_ROWS = 2048  # whose activations a core keeps near
 
 
-def train_single(job, interrupted=lambda: False):
+def train_single(job, interrupted=lambda: False, after_epoch=None):
     """Train a job's net in place.
 
     Parameters
@@ -20,14 +20,16 @@ def train_single(job, interrupted=lambda: False):
         What to train.
     interrupted : callable, default=never
         Asked before every step; True ends training with `Interrupted`.
+    after_epoch : callable or None, default=None
+        Called after every epoch that another may follow.
     """
     net = job.net
-    net.begin(job, interrupted)
+    net.begin(job, interrupted, after_epoch)
     try:
         with one_thread() if _is_small(net) else nullcontext():
             net.notify("on_train_begin", X=job.train, y=None)
             try:
-                net.fit_loop(job.train, epochs=job.max_epochs)
+                net.fit_loop(job.train, epochs=job.max_epochs - net.n_done_)
             except StopTraining:
                 pass
             net.notify("on_train_end", X=job.train, y=None)

@@ -41,6 +41,8 @@ class Stack:
         Asked before every step; True ends training with `Interrupted`.
     progress : callable, default=nothing
         Called after every epoch with the number of members that trained in it.
+    after_epoch : callable, default=nothing
+        Called after every epoch with the stack.
 
     Attributes
     ----------
@@ -48,9 +50,11 @@ class Stack:
         For each job that failed on its own, by its position in `jobs`, the exception.
     """
 
-    def __init__(self, jobs, interrupted=lambda: False, progress=lambda n_members: None):
+    def __init__(
+        self, jobs, interrupted=lambda: False, progress=lambda n_members: None, after_epoch=lambda stack: None
+    ):
         self.errors = {}
-        self._interrupted, self._progress = interrupted, progress
+        self._interrupted, self._progress, self._after_epoch = interrupted, progress, after_epoch
         self._jobs = jobs
         first = jobs[0]
         self._batch_size = first.net.batch_size
@@ -60,6 +64,7 @@ class Stack:
         self._n_outputs = first.net.n_outputs_
         for job in jobs:
             job.net.begin(job)
+        self._n_done = first.net.n_done_
         order = sorted(range(len(jobs)), key=lambda j: (-self._n_steps(jobs[j]), sharing_key(jobs[j]) or (str(j),), j))
         self._members = order
         self._steps = [self._n_steps(jobs[j]) for j in order]
@@ -70,7 +75,12 @@ class Stack:
         self._stack_tensors()
         nets = [jobs[j].net for j in order]
         self._groups = Groups(
-            nets, [sharing_key(jobs[j]) for j in order], self._steps, first.max_epochs, self._trainable
+            nets,
+            [sharing_key(jobs[j]) for j in order],
+            self._steps,
+            first.max_epochs,
+            self._trainable,
+            self._n_done > 0,
         )
         if first.net.foreign_:
             self._check_rows_are_independent()
@@ -85,13 +95,26 @@ class Stack:
         """
         for j in self._members:
             self._own(j, lambda net, job: net.notify("on_train_begin", X=job.train, y=None))
-        for _ in range(self._jobs[0].max_epochs):
+        for _ in range(self._n_done, self._jobs[0].max_epochs):
             if not self._compact():
                 return
             self._epoch()
             self._progress(len(self._members))
+            self._after_epoch(self)
         for j in [j for j in self._members if j is not None]:
             self._end(j)
+
+    def running(self):
+        """Yield the position, net and schedule of each member that trains, the net as if it trained alone."""
+        for k, j in enumerate(self._members):
+            if j is not None:
+                with self._groups.told(k, self._jobs[j].net) as schedule:
+                    yield j, self._jobs[j].net, schedule
+
+    @property
+    def ended(self):
+        """The positions of the jobs whose training is over, by its own rules."""
+        return [j for j in range(len(self._jobs)) if j not in self._members and j not in self.errors]
 
     def _own(self, j, action):
         """Let a member act; what goes wrong then is its own. Return whether it goes on."""

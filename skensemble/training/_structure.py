@@ -66,6 +66,7 @@ def stack_key(job):
         isinstance(net.lr_schedule_, str) or net.lr_schedule_ is None,
         net.n_cycles_,
         len(offset),
+        0 if job.resume is None else job.resume.n_epochs,
     )
 
 

@@ -1,12 +1,13 @@
 """Pieces of work that meet: fits and predictions, grouped by what must be equal and done as few stacks."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 
 from skensemble.training._job import Job
+from skensemble.training._keeper import Keeper
 from skensemble.training._ledger import TrainedAlone, TrainedStack
 from skensemble.training._net import EVALUATION_ROWS, Interrupted
 from skensemble.training._single import forward, train_single
@@ -29,10 +30,13 @@ class Limits:
         Networks at the most.
     memory : float
         Bytes at the most.
+    keeper : Keeper
+        Of the store; none.
     """
 
     max_members: int = 256
     memory: float = 2.0**62
+    keeper: Keeper = field(default_factory=lambda: Keeper(None, None, None))
 
 
 class Work:
@@ -49,6 +53,7 @@ class FitWork(Work):
 
     job: Job
     held_bytes: int
+    kept: object = None
 
     @property
     def tables(self):
@@ -107,7 +112,7 @@ def run_together(works, limits, ledger, progress, interrupted):
     works : list of Work
         In an order that does not depend on time.
     limits : object
-        Its `max_members` and `memory` (bytes) bound a stack.
+        Its `max_members` and `memory` (bytes) bound a stack; its `keeper` knows what need not be trained.
     ledger : Ledger
         Takes the records.
     progress : Progress
@@ -123,6 +128,7 @@ def run_together(works, limits, ledger, progress, interrupted):
     runner = _Runner(limits, ledger, progress, interrupted)
     fits = [work for work in works if isinstance(work, FitWork)]
     progress.expect(sum(work.job.max_epochs for work in fits))
+    fits = limits.keeper.read(fits, progress)
     try:
         for group in _grouped(fits, lambda work: stack_key(work.job), runner.fit_alone):
             for part in runner.parts(group):
@@ -159,6 +165,7 @@ class _Runner:
 
     def __init__(self, limits, ledger, progress, interrupted):
         self._limits, self._ledger, self._progress, self._interrupted = limits, ledger, progress, interrupted
+        self._keeper = limits.keeper
 
     def parts(self, group):
         """Parts of a group that each fit into memory and are no larger than a stack may be."""
@@ -184,11 +191,15 @@ class _Runner:
             return
         self._progress.advance(0, len(works))
         self._record(works, time.perf_counter() - begin)
+        self._keeper.finished(works)
 
     def _train(self, works):
         def train(shard, others_failed):
             stack = Stack(
-                [work.job for work in shard], lambda: others_failed() or self._interrupted(), self._progress.advance
+                [work.job for work in shard],
+                lambda: others_failed() or self._interrupted(),
+                self._progress.advance,
+                self._keeper.after_epoch(shard),
             )
             stack.train()
             for j, work in enumerate(shard):
@@ -218,13 +229,14 @@ class _Runner:
         begin = time.perf_counter()
         checkpoint = Checkpoint(work.job)
         try:
-            train_single(work.job, self._interrupted)
+            train_single(work.job, self._interrupted, self._keeper.after_epoch_alone(work))
         except Interrupted:
             checkpoint.restore()
             raise
         except Exception as error:
             work.error = error
         work.finished = True
+        self._keeper.finished([work])
         self._progress.advance(work.job.max_epochs, 1)
         return time.perf_counter() - begin
 
