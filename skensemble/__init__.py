@@ -15,6 +15,7 @@ _HOME = {
     "ConvNet": "networks",
     "Dataset": "datasets",
     "MLP": "networks",
+    "ModelFileError": "persistence",
     "NetClassifier": "estimators",
     "NetRegressor": "estimators",
     "Network": "networks",
@@ -26,8 +27,10 @@ _HOME = {
     "conditional_mean": "datasets",
     "dataset_names": "datasets",
     "default_estimators": "candidates",
+    "export": "export",
     "fit_together": "training",
     "fused": "training",
+    "load": "persistence",
     "load_dataset": "datasets",
     "make_banana": "datasets",
     "make_friedman1": "datasets",
@@ -37,6 +40,7 @@ _HOME = {
     "make_threenorm": "datasets",
     "make_twonorm": "datasets",
     "make_waveform": "datasets",
+    "save": "persistence",
 }
 
 __all__ = sorted(_HOME)

@@ -20,6 +20,8 @@ FLOORS = {
     "report": 6,
     "comparison": 5,
     "boosting": 4,
+    "export": 4.6,  # takes any fitted estimator
+    "persistence": 4.6,
     "candidates": 4.5,  # builds estimators of floor 4 for floor 5
     "selection": 4,
     "estimators": 3,
@@ -40,6 +42,7 @@ FLOORS = {
     "_optimizer_table": 0,
     "_problems": 0,
     "_random": 0,
+    "_replacing": 0,
     "_spec": 0,
 }
 # Outside packages that only these modules may import.
