@@ -1,8 +1,8 @@
 """What the structure of a model file asks for, settled before skops makes anything of it.
 
-skops has an audit of its own, by types. This one comes before it, knows the grammar of every node, and also refuses what
-would cost memory or time: arrays that tell shapes larger than their bytes, trees that are deep, and nodes that stand in
-for others, by which a small file could grow without end.
+skops has an audit of its own, by types. This one comes before it, knows the grammar of every node, and also refuses
+what would cost memory or time: arrays that tell shapes larger than their bytes, trees that are deep, and nodes that
+stand in for others, by which a small file could grow without end.
 """
 
 import hashlib
@@ -189,7 +189,7 @@ def check_npy(content):
     if version not in readers:
         raise _wrong("an array of an unknown format")
     shape, _, dtype = readers[version](stream)
-    if dtype.kind not in "biufcUSMm" or dtype.subdtype is not None:
+    if dtype.kind not in "biufcUSMmV" or dtype.hasobject or dtype.subdtype is not None:
         raise _wrong("an array of neither numbers nor text")
     if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise _wrong("an array whose shape is not that of its bytes")

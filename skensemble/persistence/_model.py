@@ -276,12 +276,13 @@ def _assembled(parts, trusted):
         raise ModelFileError(f"The file must hold an estimator. Got {type(model).__name__}.")
     _put_back_modules(model, tensors, trusted)
     for value in walk(model, _net_types()):
+        _check_attributes(value)
         if isinstance(value, StoredModule):
             raise ModelFileError("It holds a network inside of a tuple or a partial; give it by itself.")
         if isinstance(value, np.random.RandomState):
             _check_random_state(value)
         if isinstance(value, _NETS) and isinstance(vars(value).get("net_"), dict):
-            value.net_ = restore_net(value, value.net_, tensors)
+            value.net_ = restore_net(value, value.net_, tensors, trusted)
             if value.snapshots_ is not None:
                 value.snapshots_ = restore_snapshots(value.net_, value.snapshots_, tensors)
     return model
@@ -303,6 +304,16 @@ def _put_back_modules(model, tensors, trusted):
             for key, inside in list(place.items() if isinstance(place, dict) else enumerate(place)):
                 if isinstance(inside, StoredModule):
                     place[key] = instance(inside)
+
+
+def _check_attributes(value):
+    """Refuse attributes that stand before the methods of their class."""
+    if hasattr(value, "__dict__") and not isinstance(value, (type, FunctionType)):
+        for name in vars(value):
+            if callable(getattr(type(value), name, None)):
+                raise ModelFileError(
+                    f"The structure holds a {type(value).__name__} with {name[:40]!r} in place of its own."
+                )
 
 
 def _check_random_state(state):

@@ -106,7 +106,7 @@ def restore_module(stored, tensors, trusted, depth=0):
 def _class_of(name, trusted):
     if name in layers():
         return layers()[name]
-    if not isinstance(name, str) or name not in trusted and not _is_ours(name):
+    if not isinstance(name, str) or (name not in trusted and not _is_ours(name)):
         raise ModelFileError(not_named({str(name)[:200]}))
     module, _, last = name.rpartition(".")
     kind = getattr(importlib.import_module(module), last)

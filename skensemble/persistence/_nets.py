@@ -6,17 +6,21 @@ from functools import partial
 
 import numpy as np
 import torch
+from sklearn.base import clone
+from torch import nn
 
 from skensemble._layers import InputScaler, ScaledNetwork
 from skensemble._random import Stream
 from skensemble.estimators._arrays import device_name
 from skensemble.networks import MLP, ConvNet, ResNet
 from skensemble.persistence._container import ModelFileError
+from skensemble.persistence._modules import not_named
 from skensemble.persistence._tensors import state_from, take_out
+from skensemble.persistence._types import full_name
 from skensemble.training import ModuleBuilder, RowLosses
 
 _BUILT_IN = (MLP, ConvNet, ResNet)
-_SETTINGS = ("lr", "max_epochs", "batch_size", "verbose", "callbacks", "optimizer")
+_SETTINGS = ("lr", "max_epochs", "batch_size", "verbose", "optimizer")
 _GENERATORS = ("shuffle", "noise", "mixing", "changes")
 
 
@@ -91,7 +95,7 @@ def _restored_stream(told, tensors):
     return stream
 
 
-def restore_net(estimator, record, tensors):
+def restore_net(estimator, record, tensors, trusted):
     """Build the net that a record tells of.
 
     Parameters
@@ -101,11 +105,14 @@ def restore_net(estimator, record, tensors):
     record : dict
         From `store_net`.
     tensors : dict of str to Tensor
+    trusted : set of str
+        What may be called besides the layers of torch.
 
     Returns
     -------
     net : skorch.NeuralNet
     """
+    _check_calls(record["spec"], trusted)
     builder = ModuleBuilder(
         record["spec"], int(record["n_inputs"]), int(record["n_outputs"]), int(record["seed"]), record["scaling"]
     )
@@ -116,6 +123,7 @@ def restore_net(estimator, record, tensors):
         module=lambda: module,
         criterion=partial(RowLosses, record["loss"]),
         train_split=None,
+        callbacks=[clone(callback, safe=False) for callback in estimator.callbacks or []],
         use_caching=False,
         device=_device(record["device"]),
         **{name: record["settings"][name] for name in _SETTINGS},
@@ -135,6 +143,18 @@ def restore_net(estimator, record, tensors):
             net.history.record(key, value)
     net._set_training(False)
     return net
+
+
+def _check_calls(spec, trusted):
+    """Refuse a spec that would call, when it builds its network, what is no layer and was not named."""
+    calls = [] if isinstance(vars(spec).get("factory"), nn.Module) else [vars(spec).get("factory")]
+    calls += [vars(spec).get(name) for name in ("activation", "normalization")]
+    for call in calls:
+        while isinstance(call, partial):
+            call = call.func
+        a_layer = isinstance(call, type) and issubclass(call, nn.Module)
+        if call is not None and not isinstance(call, str) and not a_layer and full_name(call) not in trusted:
+            raise ModelFileError(not_named({full_name(call)}))
 
 
 def _restored_module(builder, keys, tensors):

@@ -66,7 +66,9 @@ def known():
         "BytesNode": frozenset({"builtins.bytes"}),
         "DTypeNode": frozenset({"numpy.dtype"}),
         "DictNode": frozenset(_PLAIN),
-        "FunctionNode": frozenset({"skensemble.boosting._losses._pinball", *_score_functions()}),
+        "FunctionNode": frozenset(
+            {"skensemble.boosting._losses._pinball", "skorch.utils.to_numpy", *_score_functions()}
+        ),
         "ListNode": frozenset({"builtins.list"}),
         "MaskedArrayNode": frozenset({"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"}),
         "NdArrayNode": frozenset({"numpy.ndarray", *scalars}),
@@ -76,7 +78,9 @@ def known():
         "SetNode": frozenset({"builtins.set"}),
         "SliceNode": frozenset({"builtins.slice"}),
         "TupleNode": frozenset({"builtins.tuple"}),
-        "TypeNode": frozenset(scalars | _torch_types() | {f"builtins.{t}" for t in ("bool", "float", "int", "str")}),
+        "TypeNode": frozenset(
+            scalars | _torch_types() | {f"builtins.{t}" for t in ("bool", "float", "int", "print", "str")}
+        ),
     }
 
 
