@@ -27,7 +27,7 @@ _HOME = {
     "conditional_mean": "datasets",
     "dataset_names": "datasets",
     "default_estimators": "candidates",
-    "export": "export",
+    "export": "exporting",
     "fit_together": "training",
     "fused": "training",
     "load": "persistence",

@@ -20,7 +20,7 @@ FLOORS = {
     "report": 6,
     "comparison": 5,
     "boosting": 4,
-    "export": 4.6,  # takes any fitted estimator
+    "exporting": 4.6,  # takes any fitted estimator
     "persistence": 4.6,
     "candidates": 4.5,  # builds estimators of floor 4 for floor 5
     "selection": 4,
