@@ -74,9 +74,18 @@ CLASSIFIERS = {
     "bag of features": BaggingClassifier(classifier(snapshots=2), 3, max_features=3, random_state=0),
     "bag of few rows": BaggingClassifier(classifier(), 8, max_samples=3, random_state=0),
     "bag of pipelines": BaggingClassifier(pipe(StandardScaler()), 2, random_state=0),
-    "voting": VotingClassifier([("a", classifier()), ("b", LogisticRegression())], voting="soft", weights=[1, 2]),
-    "hard voting": VotingClassifier([("a", classifier()), ("b", classifier(l2=9.0)), ("c", LogisticRegression())]),
-    "stacking": StackingClassifier([("a", classifier()), ("b", classifier(l2=1.0))], cv=2, passthrough=True),
+    "voting": VotingClassifier(
+        [("a", classifier()), ("b", LogisticRegression(max_iter=5000))], voting="soft", weights=[1, 2]
+    ),
+    "hard voting": VotingClassifier(
+        [("a", classifier()), ("b", classifier(l2=9.0)), ("c", LogisticRegression(max_iter=5000))]
+    ),
+    "stacking": StackingClassifier(
+        [("a", classifier()), ("b", classifier(l2=1.0))],
+        cv=2,
+        passthrough=True,
+        final_estimator=LogisticRegression(max_iter=9000),
+    ),
     "samme": ske.BoostingClassifier(classifier(), n_estimators=4, random_state=0),
     "samme, crossed": ske.BoostingClassifier(classifier(), n_estimators=3, cross_fit=2, random_state=0),
     "gradient": ske.BoostingClassifier(regressor(), n_estimators=3, method="gradient", random_state=0),
@@ -284,7 +293,7 @@ def test_what_has_no_form_as_a_network_is_refused(classes3, tmp_path):
         model.fit(*classes3)
         with pytest.raises(ValueError, match=sentence):
             ske.export(model, tmp_path / "model.pt2", format="torch")
-    with pytest.raises(ValueError, match="Unknown format 'onx'. Did you mean 'onnx'"):
+    with pytest.raises(ValueError, match=r"Unknown format 'onx'\. Did you mean 'onnx'"):
         ske.export(model, tmp_path / "model.onnx", format="onx")
     with pytest.raises(ValueError, match="not fitted"):
         ske.export(classifier(), tmp_path / "model.onnx")
