@@ -1,7 +1,11 @@
-"""The one importer of private names of scikit-learn (and, later, of joblib)."""
+"""The one importer of private names of scikit-learn and joblib, and of what only they can tell."""
 
+from contextlib import contextmanager
+
+from joblib.parallel import get_active_backend, parallel_config
 from sklearn.base import _fit_context as fit_context
 from sklearn.ensemble._base import _set_random_states as set_random_states
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call as check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -13,5 +17,28 @@ __all__ = [
     "check_partial_fit_first_call",
     "check_sample_weight",
     "fit_context",
+    "fused_unless_chosen",
+    "safe_indexing",
     "set_random_states",
 ]
+
+
+@contextmanager
+def fused_unless_chosen():
+    """Run joblib's calls inside the block as stacks of networks, unless the caller chose a backend or `n_jobs`.
+
+    A choice is ``joblib.parallel_config`` with either, ``joblib.parallel_backend``, `skensemble.fused`, or a task of
+    joblib that runs already; ``prefer`` and ``require`` are wishes that stacks fulfil.
+    """
+    if _joblib_is_configured():
+        yield
+        return
+    with parallel_config(backend="skensemble"):
+        yield
+
+
+def _joblib_is_configured():
+    """Whether joblib follows a backend or a number of jobs that was chosen: a chosen backend heeds no preference."""
+    threads, _ = get_active_backend(prefer="threads", require=None)
+    processes, n_jobs = get_active_backend(prefer="processes", require=None)
+    return threads is processes or n_jobs is not None

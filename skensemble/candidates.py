@@ -2,7 +2,14 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.ensemble import BaggingClassifier, BaggingRegressor
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -92,6 +99,42 @@ def _boosting_settings(boosting_method, task):
     if boosting_method == "adaboost":
         return {"method": "samme" if task == "classification" else "r2"}
     return {"method": boosting_method, "learning_rate": _SHRINKAGE}
+
+
+def baseline_estimators(X, *, task, random_state=None):
+    """Build what networks have to beat on tables: a random forest and gradient-boosted trees.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame of shape (n_samples, n_features)
+        Features, looked at only for whether they need preprocessing.
+    task : {"classification", "regression"}
+        What is to be predicted.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the estimators.
+
+    Returns
+    -------
+    estimators : dict of str to estimator
+        With scikit-learn's own settings, behind the same preprocessing as :func:`default_estimators`.
+
+    Examples
+    --------
+    >>> from skensemble.candidates import baseline_estimators
+    >>> baseline_estimators([[0.0], [1.0]], task="regression", random_state=0)["random forest"]
+    RandomForestRegressor(random_state=209652396)
+    """
+    kinds = {
+        "random forest": {"classification": RandomForestClassifier, "regression": RandomForestRegressor},
+        "boosted trees": {
+            "classification": HistGradientBoostingClassifier,
+            "regression": HistGradientBoostingRegressor,
+        },
+    }
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    steps = preprocessing(X, random_state=seed)
+    models = {name: of_task[task](random_state=seed) for name, of_task in kinds.items()}
+    return {name: make_pipeline(*map(clone, steps), model) if steps else model for name, model in models.items()}
 
 
 def preprocessing(X, *, random_state=None):

@@ -175,6 +175,7 @@ class Boosting(BaseEstimator, metaclass=ABCMeta):
         random = check_random_state(seed_from(None) if self.random_state is None else self.random_state)
         train, valid = self._split(y, weight, random)
         start = method.begin(y[train], weight[train])
+        self.validation_indices_ = valid if self.early_stopping else None
         self._start_scores = method.loss.start(y[train], start) if hasattr(method, "loss") else None
         self._fitted_method = self.method
         self._state = State(

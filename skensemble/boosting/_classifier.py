@@ -66,6 +66,8 @@ class BoostingClassifier(ClassifierMixin, Boosting):
     train_score_, validation_score_ : list of float
         After each round that was run, accuracy ("samme") or minus the mean loss in nats; on out-of-fold predictions
         with `cross_fit`. `validation_score_` is None without early stopping.
+    validation_indices_ : ndarray of int or None
+        Positions of the rows of X that early stopping watched, sorted; None without it.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_features_in_ : int

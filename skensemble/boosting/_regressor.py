@@ -67,6 +67,8 @@ class BoostingRegressor(RegressorMixin, Boosting):
     train_score_, validation_score_ : list of float
         After each round that was run, R squared ("r2") or minus the mean loss; on out-of-fold predictions with
         `cross_fit`. `validation_score_` is None without early stopping.
+    validation_indices_ : ndarray of int or None
+        Positions of the rows of X that early stopping watched, sorted; None without it.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -3,6 +3,7 @@
 import heapq
 import os
 import threading
+import time
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -103,9 +104,21 @@ class Fusion:
         except BaseException:
             self._withdraw(item)
             raise
+        place.seconds += work.seconds
         error = item.error or work.error
         if error is not None:
             raise error
+
+    def seconds(self):
+        """Tell what this thread's work has cost until now, however many others were at work beside it.
+
+        Returns
+        -------
+        seconds : float
+            The processor time of this thread, all that tasks of its calls have cost, and of each stack its share: the
+            wall clock time divided by rows times epochs. Waiting costs nothing; only differences have a meaning.
+        """
+        return time.thread_time() + self._place().seconds
 
     def _predict_here(self, work, place):
         """Predict many rows on the task's own thread, as many tasks at once as there are cores.
@@ -338,6 +351,7 @@ class Fusion:
                 call.failed = call.failed or task.error is not None
                 self._settle(call.place)
                 if place is not None:
+                    call.place.seconds += time.thread_time() + place.seconds
                     self._n_started[call.level] -= 1
                     place.task = None
                     if place.predicts:

@@ -18,6 +18,7 @@ class Place:
         self.task = task
         self.n_calls = 0
         self.retrieved = []
+        self.seconds = 0.0  # what others have worked for this thread: stacks its share, tasks of its calls all
         self.waits = self.counted = self.predicts = False
 
     @property

@@ -36,10 +36,11 @@ class Limits:
 
 
 class Work:
-    """Something that a thread hands over."""
+    """Something that a thread hands over; `seconds` is its share of the time of all that was done with it."""
 
     error: BaseException | None = None
     finished = False
+    seconds = 0.0
 
 
 @dataclass
@@ -209,7 +210,7 @@ class _Runner:
 
     def fit_alone(self, work, reason):
         """Train one network on its own, and tell why."""
-        seconds = self._fit_single(work)
+        work.seconds = seconds = self._fit_single(work)
         job = work.job
         self._ledger.alone.append(TrainedAlone(reason, len(job.train), len(job.net.history), seconds))
 
@@ -229,6 +230,7 @@ class _Runner:
 
     def _record(self, works, seconds):
         jobs = [work.job for work in works]
+        _share(works, [len(job.train) * len(job.net.history) for job in jobs], seconds)
         self._ledger.stacks.append(
             TrainedStack(
                 n_members=len(jobs),
@@ -243,6 +245,11 @@ class _Runner:
         """Predict for a group, as one where that goes."""
         if self._interrupted():
             raise Interrupted
+        begin = time.perf_counter()
+        self._predict_all(works)
+        _share(works, [len(work.X) for work in works], time.perf_counter() - begin)
+
+    def _predict_all(self, works):
         try:
             if len(works) == 1:
                 raise CannotStack
@@ -267,6 +274,12 @@ class _Runner:
         )
         for work, output in zip(works, outputs, strict=True):
             work.outputs, work.finished = output, True
+
+
+def _share(works, sizes, seconds):
+    """Divide the time of works that were done together by how much there was to do for each."""
+    for work, size in zip(works, sizes, strict=True):
+        work.seconds = seconds * size / max(1, sum(sizes))
 
 
 def _member_bytes(job):

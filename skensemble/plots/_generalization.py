@@ -1,0 +1,199 @@
+"""Training and validation error over epochs, rows or members, and the gap between them."""
+
+import numpy as np
+
+from skensemble._spec import unknown_name
+from skensemble.diagnostics import generalization_gap
+from skensemble.plots._losses import choose_loss, mean_losses
+from skensemble.plots._style import PALETTE, fit_labels, logarithmic, open_axes, place_legend, unit_label
+
+AXES = {"epochs": "epochs", "members": "number of members", "rows": "training rows"}
+
+
+class GeneralizationGapDisplay:
+    """Training and validation error, with the gap between them shaded.
+
+    Use :meth:`from_result`, :meth:`from_estimator` or :meth:`from_predictions`; :meth:`plot` draws.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_points,)
+        Numbers of epochs, rows or members.
+    train, validation : array-like of shape (n_points,) or (n_folds, n_points)
+        Errors, smaller is better.
+    over : {"epochs", "rows", "members"}, default="epochs"
+        What `values` counts.
+    metric : str, default="error"
+        What the errors are.
+
+    Attributes
+    ----------
+    gap : ndarray of shape (n_points,)
+        Mean validation error minus mean training error.
+    lines_ : list of matplotlib Line2D
+        The mean training error and the mean validation error.
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+
+    Examples
+    --------
+    >>> from skensemble import GeneralizationGapDisplay
+    >>> display = GeneralizationGapDisplay([10, 20, 40], [0.3, 0.2, 0.1], [0.4, 0.35, 0.3], metric="zero_one")
+    >>> display.gap.round(2).tolist()
+    [0.1, 0.15, 0.2]
+    >>> display.plot().ax_.get_ylabel()
+    'error (share of rows)'
+    """
+
+    def __init__(self, values, train, validation, *, over="epochs", metric="error"):
+        if over not in AXES:
+            raise unknown_name("over", over, AXES)
+        self.values = np.asarray(values)
+        self.train = np.atleast_2d(np.asarray(train, dtype=float))
+        self.validation = np.atleast_2d(np.asarray(validation, dtype=float))
+        for name, errors in (("train", self.train), ("validation", self.validation)):
+            if errors.ndim != 2 or errors.shape[1:] != self.values.shape or not errors.size:
+                raise ValueError(
+                    f"{name} wants shape (n_folds, {len(self.values)}), one error a value. Got {errors.shape}."
+                )
+        self.over = over
+        self.metric = metric
+        self.gap = self.validation.mean(axis=0) - self.train.mean(axis=0)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw both errors; thin lines are single folds.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a new figure.
+        **kwargs : dict
+            For the two mean curves, as :meth:`matplotlib.axes.Axes.plot` takes them.
+
+        Returns
+        -------
+        display : GeneralizationGapDisplay
+            This one.
+        """
+        new = open_axes(self, ax)
+        ax = self.ax_
+        self.lines_ = []
+        for errors, color, marker, line, label in (
+            (self.train, PALETTE[0], "o", "-", "training"),
+            (self.validation, PALETTE[1], "s", "--", "validation"),
+        ):
+            if 1 < len(errors) <= 20:
+                ax.plot(self.values, errors.T, color=color, linestyle=line, alpha=0.35, lw=0.6)
+            style = {"color": color, "marker": marker, "linestyle": line, "label": label}
+            style.update({"markevery": max(1, len(self.values) // 10), **kwargs})
+            self.lines_ += ax.plot(self.values, errors.mean(axis=0), **style)
+        below, above = self.train.mean(axis=0), self.validation.mean(axis=0)
+        ax.fill_between(self.values, below, above, color=PALETTE[3], alpha=0.25, lw=0, label="gap", zorder=0)
+        if logarithmic(self.values.tolist()):
+            ax.set_xscale("log")
+        elif self.over != "rows":
+            ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        ax.set(xlabel=AXES[self.over], ylabel=unit_label(self.metric))
+        place_legend(ax, new)
+        fit_labels(ax)
+        return self
+
+    @classmethod
+    def from_result(cls, result):
+        """Take what :func:`skensemble.generalization_gap` found.
+
+        Parameters
+        ----------
+        result : GeneralizationGap
+            Errors of all folds.
+
+        Returns
+        -------
+        display : GeneralizationGapDisplay
+            Not drawn yet.
+        """
+        return cls(result.values, result.train, result.validation, over=result.over, metric=result.metric)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y, *, over="epochs", values=None, cv=5, scoring=None, random_state=None, ax=None, **kwargs
+    ):
+        """Fit on folds, note errors on the way, and draw.
+
+        Parameters
+        ----------
+        estimator : estimator
+            What to fit.
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,)
+            Targets.
+        over, values, cv, scoring, random_state
+            As :func:`skensemble.generalization_gap` takes them.
+        ax : matplotlib Axes, default=None
+            Where to draw.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        display : GeneralizationGapDisplay
+            Drawn.
+        """
+        result = generalization_gap(
+            estimator, X, y, over=over, values=values, cv=cv, scoring=scoring, random_state=random_state
+        )
+        return cls.from_result(result).plot(ax=ax, **kwargs)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_train,
+        train_predictions,
+        y_validation,
+        validation_predictions,
+        *,
+        values=None,
+        over="epochs",
+        loss=None,
+        classes=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Compute both errors from predictions, and draw.
+
+        Parameters
+        ----------
+        y_train, y_validation : array-like of shape (n_train,), (n_validation,)
+            Targets.
+        train_predictions : array-like of shape (n_points, n_train) or (n_points, n_train, n_outputs)
+            Labels, probabilities or values of the training rows, at each point.
+        validation_predictions : array-like of shape (n_points, n_validation) or (n_points, n_validation, n_outputs)
+            The same of the validation rows.
+        values : array-like of shape (n_points,), default=None
+            Numbers of epochs, rows or members; None is 1, 2, ...
+        over : {"epochs", "rows", "members"}, default="epochs"
+            What `values` counts.
+        loss : {"zero_one", "log_loss", "squared"}, default=None
+            The loss; None is the share of wrong rows for classes and squared error for numbers.
+        classes : array-like of shape (n_classes,), default=None
+            Classes of the probabilities; None is the sorted labels in `y_train`.
+        ax : matplotlib Axes, default=None
+            Where to draw.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        display : GeneralizationGapDisplay
+            Drawn.
+        """
+        loss = choose_loss(loss, y_train)
+        if classes is None and loss != "squared":
+            classes = np.unique(y_train)
+        train = mean_losses(y_train, train_predictions, loss, classes)
+        validation = mean_losses(y_validation, validation_predictions, loss, classes)
+        values = np.arange(1, len(train) + 1) if values is None else values
+        return cls(values, train, validation, over=over, metric=loss).plot(ax=ax, **kwargs)
