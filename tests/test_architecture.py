@@ -45,7 +45,6 @@ FLOORS = {
     "_optimizer_table": 0,
     "_problems": 0,
     "_random": 0,
-    "_replacing": 0,
     "_search_words": 1.5,
     "_spec": 0,
     "_statistics": 0,

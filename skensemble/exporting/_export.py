@@ -12,7 +12,7 @@ from sklearn.base import is_classifier
 from torch import nn
 
 from skensemble import __version__
-from skensemble._replacing import replacing
+from skensemble._files import replacing
 from skensemble._spec import unknown_name
 from skensemble.exporting._graph import module_of
 

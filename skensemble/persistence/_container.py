@@ -7,7 +7,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from skensemble._replacing import replacing
+from skensemble._files import replacing
 
 FORMAT = 1
 MANIFEST, STRUCTURE, TENSORS = "manifest.json", "structure.skops", "tensors.safetensors"
