@@ -19,6 +19,7 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 import skensemble as ske
 from skensemble.persistence._container import packed, read_parts, stored_members, zipped
@@ -144,6 +145,49 @@ def test_importing_waits_for_trust(model_file, tmp_path, monkeypatch):
         node["__module__"], node["__class__"] = "runs_when_imported", "Thing"
 
     assert "asks for runs_when_imported.Thing" in refused(with_schema(model_file[0], change), tmp_path / "e.ske")
+
+
+def test_what_is_known_is_not_called_as_a_layer(tmp_path, capsys):
+    """`print` may be a callback's setting, and would be called as an activation."""
+    model = ske.NetClassifier(ske.MLP((4,), activation=nn.Hardswish), max_epochs=1).fit(X, Y)
+    ske.save(model, tmp_path / "model.ske")
+
+    def change(schema):
+        for _, _, node in nodes(schema):
+            if node["__class__"] == "Hardswish":
+                node["__module__"], node["__class__"] = "builtins", "print"
+
+    assert "asks for builtins.print" in refused(with_schema(tmp_path / "model.ske", change), tmp_path / "evil.ske")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_method_is_not_replaced(model_file, tmp_path):
+    def change(schema):
+        for _, _, node in nodes(schema):
+            if "max_epochs" in node.get("content", {}):
+                kinds = node["key_types"]["content"]
+                kinds.append({**kinds[0], "__id__": 1})
+                node["content"]["predict"] = {
+                    "__loader__": "FunctionNode", "__module__": "numpy", "__class__": "add", "__id__": 2,
+                }  # fmt: skip
+
+    assert "'predict' in place of its own" in refused(with_schema(model_file[0], change), tmp_path / "evil.ske")
+
+
+def test_a_random_state_that_points_outside_is_refused(model_file, tmp_path):
+    def change(schema):
+        for _, _, node in nodes(schema):
+            if isinstance(node.get("content"), dict) and "pos" in node["content"]:
+                node["content"]["pos"] = {**node["content"]["pos"], "content": "100000", "__id__": 1}
+
+    assert "random state" in refused(with_schema(model_file[0], change), tmp_path / "evil.ske")
+
+
+def test_a_pipe_and_a_device_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ske.ModelFileError, match="it is no file"):
+            ske.load(path)
 
 
 def resized(shape, dtype="<f8"):

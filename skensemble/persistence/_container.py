@@ -72,6 +72,8 @@ def read_parts(path):
         If there is no file, it is not whole, or it is of a newer format.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():  # a folder, or a pipe that would never end
+            raise ModelFileError(f"There is no model file {path}: it is no file.")
         content = Path(path).read_bytes()
     except OSError as error:
         raise ModelFileError(f"There is no model file {path}: {error.strerror}.") from None

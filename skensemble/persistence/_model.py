@@ -27,10 +27,10 @@ from skensemble.persistence._container import (
     write_parts,
 )
 from skensemble.persistence._graph import walk
-from skensemble.persistence._modules import StoredModule, not_named, restore_module, store_module
+from skensemble.persistence._modules import StoredModule, is_ours, not_named, restore_module, store_module
 from skensemble.persistence._nets import restore_net, restore_snapshots, store_net
 from skensemble.persistence._tensors import Tensors, tensors_from
-from skensemble.persistence._types import full_name
+from skensemble.persistence._types import full_name, layers
 
 _NETS = (NetClassifier, NetRegressor)
 
@@ -239,7 +239,8 @@ def _net_types():
 def _classes_in(stored):
     """The classes of a stored network, which a caller may have to name."""
     if isinstance(stored, StoredModule):
-        yield stored.kind
+        if stored.kind not in layers() and not is_ours(stored.kind):
+            yield stored.kind
         for inside in stored.inside.values():
             yield from _classes_in(inside)
 

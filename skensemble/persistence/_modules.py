@@ -87,9 +87,9 @@ def restore_module(stored, tensors, trusted, depth=0):
     kind = _class_of(stored.kind, trusted)
     module = kind.__new__(kind)
     nn.Module.__init__(module)
-    taken = (set(dir(nn.Module)) | set(vars(module))) - {"training"}
+    taken = set(vars(module)) - {"training"}
     for name, value in stored.settings.items():
-        if not name.isidentifier() or name in taken:
+        if not name.isidentifier() or name in taken or callable(getattr(kind, name, None)):
             raise ModelFileError(f"The structure holds a network with a setting {name[:40]!r}, which is torch's own.")
         vars(module)[name] = value
     for name, told in stored.parameters.items():
@@ -106,7 +106,7 @@ def restore_module(stored, tensors, trusted, depth=0):
 def _class_of(name, trusted):
     if name in layers():
         return layers()[name]
-    if not isinstance(name, str) or (name not in trusted and not _is_ours(name)):
+    if not isinstance(name, str) or (name not in trusted and not is_ours(name)):
         raise ModelFileError(not_named({str(name)[:200]}))
     module, _, last = name.rpartition(".")
     kind = getattr(importlib.import_module(module), last)
@@ -115,7 +115,8 @@ def _class_of(name, trusted):
     return kind
 
 
-def _is_ours(name):
+def is_ours(name):
+    """Whether a layer is this package's own."""
     return name.rpartition(".")[0] in ("skensemble._layers", "skensemble._blocks")
 
 
