@@ -128,12 +128,12 @@ IN_FILES = {"float64", "bag of features", "samme", "stagewise, crossed", "impute
 
 
 def data_of(model, classes3, numbers):
-    """Rows in float32 and their targets; classes are words."""
+    """Rows that float32 holds, in float64, and their targets; classes are words."""
     if is_classifier(model):
         X, y = classes3
-        return (X * 3 + 100).astype(np.float32), np.array(["ä", "b", "c"])[y]
+        return (X * 3 + 100).astype(np.float32).astype(np.float64), np.array(["ä", "b", "c"])[y]
     X, y = numbers
-    return X.astype(np.float32), y
+    return X.astype(np.float32).astype(np.float64), y
 
 
 def rows_like(X, n):

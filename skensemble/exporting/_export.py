@@ -14,7 +14,7 @@ from torch import nn
 from skensemble import __version__
 from skensemble._files import replacing
 from skensemble._spec import unknown_name
-from skensemble.exporting._graph import module_of
+from skensemble.exporting._graph import Nets, module_of
 
 
 class _Exported(nn.Module):
@@ -65,7 +65,8 @@ def export(model, path, format="onnx"):
     probabilities are shares of votes.
 
     Members of one structure are stacked: each layer is one product for all. Scaling, and what is done with members'
-    outputs, is computed in float64, networks in their own type. Predictions agree with the model's to 1e-5 (relative
+    outputs, is computed in float64, networks in their own type, but with ONNX always in float32, since onnxruntime has
+    no convolutions of float64. Predictions agree with the model's to 1e-5 (relative
     for values); where two classes are equally probable to rounding, labels may differ, and the votes of "samme" and
     medians of "r2" with them.
 
@@ -91,13 +92,15 @@ def export(model, path, format="onnx"):
     """
     if format not in _WRITERS:
         raise unknown_name("format", format, _WRITERS)
-    inside, classes = module_of(model), None
+    inside, classes = module_of(model).cpu(), None
     kind = "value"
     if is_classifier(model):
         kind, classes = ("labels" if _has_several_labels(model) else "classes"), _labels(model.classes_)
     elif inside(torch.zeros(1, model.n_features_in_, dtype=torch.float64)).shape[1] > 1 or _one_column(model):
         kind = "values"
-    network = _Exported(inside, kind).eval().requires_grad_(False).cpu()
+    network = _Exported(inside, kind).eval().requires_grad_(False)
+    if format == "onnx":
+        _compute_in_float32(network)
     with _quiet():
         try:
             program = _traced(network, model.n_features_in_)
@@ -111,6 +114,14 @@ def export(model, path, format="onnx"):
             _WRITERS[format](program, new, _metadata(model, kind, classes), classes)
 
 
+def _compute_in_float32(network):
+    """Let networks of float64 compute in float32, since onnxruntime has no convolutions and others of float64."""
+    for part in network.modules():
+        if isinstance(part, Nets) and part.dtype == torch.float64:
+            part.network.float()
+            part.dtype = torch.float32
+
+
 def _has_several_labels(model):
     while not hasattr(model, "_multilabel"):
         inner = getattr(model, "best_estimator_", None) or getattr(model, "_final_estimator", None)
@@ -122,7 +133,8 @@ def _has_several_labels(model):
 
 def _one_column(model):
     """Whether a regressor's targets were a matrix of one column, as its predictions are then."""
-    return model.predict(np.zeros((1, model.n_features_in_))).ndim == 2
+    with _quiet():  # of names that rows of zeros do not have
+        return model.predict(np.zeros((1, model.n_features_in_))).ndim == 2
 
 
 def _labels(classes):
