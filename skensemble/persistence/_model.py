@@ -309,7 +309,7 @@ def _put_back_modules(model, tensors, trusted):
 
 def _check_attributes(value):
     """Refuse attributes that stand before the methods of their class."""
-    if hasattr(value, "__dict__") and not isinstance(value, (type, FunctionType)):
+    if hasattr(value, "__dict__") and not isinstance(value, (type, FunctionType, np.ndarray)):
         for name in vars(value):
             if callable(getattr(type(value), name, None)):
                 raise ModelFileError(
