@@ -155,6 +155,7 @@ def test_a_type_that_is_not_known_is_trusted_by_name(tmp_path, capsys):
     code, _, err = run(capsys, *args)
     assert code == 2
     assert "asks for sklearn.tree._tree.Tree" in err
+    assert err.endswith("name each with --trust.\n")
     code, out, _ = run(capsys, *args, "--trust", "sklearn.tree._tree.Tree")
     assert code == 0
     assert out.splitlines()[0] == "value"

@@ -92,9 +92,8 @@ def predict(
         raise Refusal(f"--output wants a file other than the model. Got {output}.")
     with as_one_line():
         from skensemble._files import replacing
-        from skensemble.persistence import load as load_model
 
-        fitted = load_model(model, trusted=[*TABLE_TYPES, *(trust or [])])
+        fitted = _read_model(model, trust or [])
         frame = _predictions(fitted, _rows(fitted, data))
         if output is not None:
             with replacing(output) as new:
@@ -103,6 +102,17 @@ def predict(
         typer.echo(frame.to_csv(index=False), nl=False)
     else:
         typer.echo(f"The predictions of {len(frame)} rows are in {output}.")
+
+
+def _read_model(path, trust):
+    """The model of a file, whose error says what to do on the command line."""
+    from skensemble.persistence import ModelFileError, load
+
+    try:
+        return load(path, trusted=[*TABLE_TYPES, *trust])
+    except ModelFileError as error:
+        sentence, remedy, _ = str(error).partition("pass trusted=")
+        raise Refusal(f"{sentence}name each with --trust." if remedy else sentence) from error
 
 
 def _rows(model, data):
