@@ -1,10 +1,11 @@
-"""Peak memory: a grid of 2,000 fits on 100,000 rows of 50 float32 numbers, and a bag of 64 against one by one.
+"""Peak memory: a grid of 2,000 fits on 100,000 rows, a bag of 64 against one by one, and rows that stay in a file.
 
-Run ``python benchmarks/memory.py``, or name ``grid`` or ``bag`` after it. Each measurement is a process of its own.
+Run ``python benchmarks/memory.py``, or name ``grid``, ``bag`` or ``file`` after it (Linux, for its counts of memory).
 """
 
 import multiprocessing
 import sys
+import tempfile
 import threading
 import time
 
@@ -85,7 +86,51 @@ def bag(n_networks=64):
     print(f"peak without the stack's own tensors: {total:.2f} times that of one by one")
 
 
-ALL = {"grid": grid, "bag": bag}
+def anonymous():
+    """Memory of this process that is no file's, in MiB (Linux)."""
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 2**10
+
+
+def most_anonymous(action):
+    """How much more memory that is no file's there is at most while something is done."""
+    before, most, over = anonymous(), [0.0], threading.Event()
+
+    def watch():
+        while not over.wait(0.01):
+            most.append(anonymous() - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    action()
+    over.set()
+    watcher.join()
+    return max(most)
+
+
+def file(n_rows=1_000_000, n_inputs=100, part=50_000):
+    """Fit and predict the rows of a file that is mapped, not read; and pass over it in parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/rows.npy"
+        rng, new = np.random.default_rng(0), np.lib.format.open_memmap
+        written = new(path, "w+", np.float32, (n_rows, n_inputs))
+        for begin in range(0, n_rows, part):
+            written[begin : begin + part] = rng.normal(size=(part, n_inputs))
+        y = (written[:, 0] > 0).astype(int)
+        X = np.load(path, mmap_mode="r")
+        net = ske.NetClassifier(ske.MLP((8,)), max_epochs=1, batch_size=5000, random_state=0).fit(X[:500], y[:500])
+        print(f"rows of {X.nbytes / 2**20:.0f} MiB in a file; MiB more of memory that is no file's, at most:")
+        print(f"fit {most_anonymous(lambda: net.fit(X, y)):.0f}, predict_proba ", end="")
+        print(f"{most_anonymous(lambda: net.predict_proba(X)):.0f}, partial_fit over parts ", end="")
+
+        def in_parts():
+            for begin in range(0, n_rows, part):
+                net.partial_fit(X[begin : begin + part], y[begin : begin + part], classes=[0, 1])
+
+        print(f"{most_anonymous(in_parts):.0f}")
+
+
+ALL = {"grid": grid, "bag": bag, "file": file}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

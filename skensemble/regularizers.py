@@ -158,7 +158,7 @@ def clip_by_norm(gradients, max_norm):
     gradients : list of (Tensor or None)
         New tensors.
     """
-    norm = sum(g.flatten(1).square().sum(1) for g in gradients if g is not None).sqrt()
+    norm = sum(g.reshape(len(g), -1).square().sum(1) for g in gradients if g is not None).sqrt()
     factor = torch.where(max_norm.isinf(), 1.0, (max_norm / (norm + 1e-6)).clamp(max=1))
     return [None if g is None else g * factor.reshape(-1, *[1] * (g.dim() - 1)) for g in gradients]
 

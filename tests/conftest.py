@@ -1,9 +1,11 @@
 """Data that several test modules share."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib.externals import loky
 from sklearn.datasets import make_classification, make_regression
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -20,6 +22,14 @@ def real_data():
         return path
 
     return find
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_worker_processes():
+    """Send away joblib's worker processes, whose threads would stay until the count of the next module's tests."""
+    yield
+    if any("ExecutorManager" in type(thread).__name__ for thread in threading.enumerate()):
+        loky.get_reusable_executor().shutdown(wait=True)
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Means and scales of columns and of image channels, and arrays on their way to torch."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
-from skensemble import ConvNet, NetClassifier
+from skensemble import MLP, ConvNet, NetClassifier
 from skensemble.estimators._arrays import as_tensor, mean_and_scale
 
 RNG = np.random.default_rng(0)
@@ -58,3 +60,31 @@ def test_arrays_become_tensors_without_a_copy_where_torch_may_write():
         assert as_tensor(other).equal(torch.tensor(other.copy()))
     X.flags.writeable = False
     assert as_tensor(X).data_ptr() != X.ctypes.data
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(7, 60_000)])
+def test_a_file_of_rows_is_neither_read_as_a_whole_nor_written_to(tmp_path, part):
+    path = tmp_path / "rows.npy"
+    rows = np.random.default_rng(0).normal(size=(80_000, 100)).astype(np.float32)
+    np.save(path, rows)
+    content, y = path.read_bytes(), (rows[:, 0] > 0).astype(int)
+    mapped = np.load(path, mmap_mode="r")
+    net = NetClassifier(MLP((4,)), max_epochs=1, batch_size=5000, random_state=0)
+    expected = net.fit(rows[part], y[part]).predict_proba(rows[part])
+    tracemalloc.start()
+    found = net.fit(mapped[part], y[part]).predict_proba(mapped[part])
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, expected)
+    assert taken < rows[part].nbytes / 2
+    tensor = as_tensor(mapped[part])
+    np.testing.assert_array_equal(tensor.numpy(), rows[part])
+    tensor.zero_()
+    assert path.read_bytes() == content
+
+
+def test_a_view_of_a_file_that_is_not_one_block_is_copied(tmp_path):
+    np.save(tmp_path / "rows.npy", np.arange(24.0).reshape(6, 4))
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    for view in (mapped[::2], mapped[:, 1:3], mapped.T, mapped[::-1]):
+        np.testing.assert_array_equal(as_tensor(view).numpy(), view)

@@ -164,6 +164,7 @@ def test_single_precision_is_precise_enough():
         ([], [], {}, "minimum of 1 is required"),
         ([0, 1], [0.2, 0.3], {"n_bins": 0}, r"n_bins must be an integer of 1 or more\. Got 0"),
         ([0, 1], [0.2, 0.3], {"n_bins": 2.5}, "Got 2.5"),
+        ([0, 1], [0.2, 0.3], {"strategy": ["uniform"]}, "Unknown strategy"),
         ([0, 1], [0.2, 0.3], {"strategy": "unifrom"}, "Did you mean 'uniform'"),
     ],
 )

@@ -11,7 +11,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, log_loss, root_mean_squared_error
-from sklearn.model_selection import KFold, RepeatedStratifiedKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold, RepeatedStratifiedKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -100,9 +100,50 @@ def test_table_is_the_summary_of_the_scores():
     assert table.loc["tree", "score"] == pytest.approx(np.mean(folds["validation"]))
     assert table.loc["tree", "score_std"] == pytest.approx(np.std(folds["validation"], ddof=1))
     assert table.loc["tree", "gap"] == pytest.approx(np.mean(folds["train"] - folds["validation"]))
+    corrected = (1 / 6 + 1 / 2) * np.var(folds["validation"], ddof=1)  # 6 folds of a third against two thirds
+    assert table.loc["tree", "score_se"] == pytest.approx(np.sqrt(corrected), rel=0.01)
+    assert table.loc["tree", "fit_seconds"] == pytest.approx(np.median(folds["fit_seconds"]))
     assert table.loc["tree", "gap"] > 0
     assert (table["log_loss"] > 0).all()
     assert found.best_ == table["score"].idxmax() == "logistic"
+
+
+def error_of_bins(confidence, right):
+    """Expected calibration error, bin by bin."""
+    error, below = 0, -1.0
+    for edge in np.linspace(0.1, 1, 10):
+        inside = (below < confidence) & (confidence <= edge + (edge == 1))
+        if inside.any():
+            error += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
+        below = edge
+    return error
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_iris])
+def test_predictions_out_of_fold_give_log_loss_and_calibration_error(load):
+    X, y = load(return_X_y=True)
+    y = np.array(["a", "b", "c"])[y]
+    found = compare(X, y, models(), cv=3, repeats=2, random_state=0)
+    rows, truth, proba = found.validation_predictions_["tree"]
+    assert rows.tolist() == np.concatenate([validation for _, validation in found.splits_]).tolist()
+    assert truth.tolist() == y[rows].tolist()
+    assert found.classes_.tolist() == np.unique(y).tolist()
+    fit, validation = found.splits_[4]
+    begin = sum(len(part) for _, part in found.splits_[:4])
+    again = clone(models()["tree"]).fit(X[fit], y[fit]).predict_proba(X[validation])
+    np.testing.assert_array_equal(proba[begin : begin + len(validation)], again)
+    losses = [
+        log_loss(truth[i : i + len(part)], proba[i : i + len(part)])
+        for i, (_, part) in zip(np.cumsum([0, *(len(part) for _, part in found.splits_)]), found.splits_, strict=False)
+    ]
+    table = found.table()
+    assert table.loc["tree", "log_loss"] == pytest.approx(np.mean(losses))
+    if len(found.classes_) == 2:
+        wanted = error_of_bins(proba[:, 1], truth == "b")
+    else:
+        wanted = error_of_bins(proba.max(axis=1), found.classes_[proba.argmax(axis=1)] == truth)
+    assert table.loc["tree", "ece"] == pytest.approx(wanted)
+    assert 0 < table.loc["tree", "ece"] < 0.2
 
 
 def test_regression_reports_the_root_mean_squared_error():
@@ -214,35 +255,28 @@ def test_several_metrics_of_which_the_first_decides_and_no_test_rows():
     assert set(found.scores["metric"]) == {"roc_auc", "f1", "neg_log_loss"}
 
 
-def test_progress_counts_every_fit_and_ends_with_the_refit(caplog):
+@pytest.mark.parametrize("several", [False, True])
+def test_regression_of_frames_with_one_output_and_more(several):
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    target = pandas.DataFrame({"y": y, "half": y / 2}) if several else y
+    found = compare(X, target, {"mean": DummyRegressor(), "ridge": Ridge(0.1)}, cv=3, random_state=0)
+    assert found.best_ == "ridge"
+    assert ("rmse" in found.table()) != several
+    assert found.validation_predictions_["ridge"][2].shape == ((353, 2) if several else (353,))
+    assert "ridge is best, and the difference is real" in found.verdict()
+    assert found.baseline_["r2"] == pytest.approx(0, abs=0.05)
+
+
+def test_groups_go_as_splits_of_their_own():
     X, y = load_iris(return_X_y=True)
-    calls = []
-    compare(X, y, models(), cv=3, random_state=0, progress=lambda *call: calls.append(call))
-    assert [done for done, _, _ in calls] == list(range(1, 8))
-    assert {total for _, total, _ in calls} == {7}
-    assert [label for _, _, label in calls] == ["logistic"] * 3 + ["tree"] * 3 + ["refit of logistic"]
-    with caplog.at_level("INFO", logger="skensemble"):
-        compare(X, y, models(), cv=3, random_state=0, progress=True)
-    assert len(caplog.records) == 7
-
-
-class Broken(DummyClassifier):
-    def fit(self, X, y):
-        raise ValueError("out of order")
-
-
-def test_an_estimator_that_cannot_be_fitted_is_out_of_the_running_unless_all_are():
-    X, y = load_iris(return_X_y=True)
-    calls = []
-    with pytest.warns(UserWarning, match="broken could not be fitted.*out of order"):
-        found = compare(
-            X, y, {"broken": Broken(), **models()}, cv=2, random_state=0, progress=lambda *c: calls.append(c)
-        )
-    assert found.best_ == "logistic"
-    assert np.isnan(found.table().loc["broken", "score"])
-    assert calls[-1][:2] == (7, 7)
-    with pytest.raises(ValueError, match="out of order"):
-        compare(X, y, {"broken": Broken()}, random_state=0)
+    groups = np.arange(150) // 5
+    with pytest.raises(ValueError, match=r"set test_size=0 and give list\(splitter.split"):
+        compare(X, y, models(), cv=GroupKFold(3), random_state=0)
+    splits = list(GroupKFold(3).split(X, y, groups))
+    found = compare(X, y, {"prior": DummyClassifier()}, cv=iter(splits), test_size=0, random_state=0)
+    for (fit, validation), split in zip(found.splits_, splits, strict=True):
+        assert (fit.tolist(), validation.tolist()) == (split[0].tolist(), split[1].tolist())
+        assert not set(groups[fit]) & set(groups[validation])
 
 
 @pytest.mark.parametrize(
@@ -255,6 +289,13 @@ def test_an_estimator_that_cannot_be_fitted_is_out_of_the_running_unless_all_are
         ({"repeats": 2, "cv": KFold(3)}, "use a repeated splitter"),
         ({"scoring": "roc_auc"}, "scoring 'roc_auc' does not fit this target"),
         ({"estimators": {}}, "at least one named estimator"),
+        ({"estimators": [Recorder()]}, "wants a dict of names and estimators. Got list"),
+        ({"estimators": {"a": Recorder(), "b": Ridge()}}, "Got both; 'b' is no classifier"),
+        ({"scoring": []}, "at least one metric"),
+        ({"cv": iter([])}, "at least one split. Got none"),
+        ({"cv": [(np.arange(60), np.arange(50, 120))]}, "Got 10 that do both in split 0"),
+        ({"cv": [(np.arange(60), np.arange(60, 150))]}, "Got 0 to 149 in split 0; with test_size=0"),
+        ({"cv": [(np.arange(60), [])]}, "Got 60 and 0 in split 0"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_fit(options, message):

@@ -168,8 +168,8 @@ def test_parts_of_the_test_rows_are_put_together(numbers, monkeypatch):
 def test_what_it_refuses(numbers, classes3):
     X, y = numbers
     bag = BaggingRegressor(DecisionTreeRegressor(max_depth=3), 5, random_state=0).fit(X, y)
-    for alpha in (0, 0.5, 1, -0.1):
-        with pytest.raises(ValueError, match="alpha must be between 0 and 0"):
+    for alpha in (0, 0.5, 1, -0.1, "a", float("nan")):
+        with pytest.raises(ValueError, match="alpha must be a number between 0 and 0"):
             conformal_intervals(bag, X, y, X, alpha=alpha)
     with pytest.raises(ValueError, match="Got 140 rows in place of 150"):
         conformal_intervals(bag, X[:140], y[:140], X)
@@ -183,5 +183,7 @@ def test_what_it_refuses(numbers, classes3):
         conformal_intervals(BaggingClassifier().fit(*classes3), *classes3, X)
     with pytest.raises(ValueError, match="has no estimators_samples_"):
         conformal_intervals(AdaBoostRegressor(n_estimators=3).fit(X, y), X, y, X)
+    with pytest.raises(ValueError, match="Got a list; give a BaggingRegressor"):
+        conformal_intervals([bag], X, y, X)
     with pytest.raises(ValueError, match="all fitted on all rows; fit with bootstrap=True"):
         conformal_intervals(ExtraTreesRegressor(3).fit(X, y), X, y, X)

@@ -25,13 +25,27 @@ def optimizer_search(found):
 
 
 def bagging_against_boosting(found):
-    comparison = found["comparison"]
-    table = comparison.table()
-    assert table["score"].between(0, 0.7).all()
-    assert (table["gap"] > 0).all()
-    assert table["gap"].idxmin() == "bagging/adam"
-    assert 0.2 < comparison.test_score_ < 0.7
-    assert not set(comparison.test_rows_) & set(comparison.train_rows_)
+    comparisons = found["comparisons"]
+    assert len(comparisons) == 6
+    best = {name: comparison.best_ for name, comparison in comparisons.items()}
+    assert best["ringnorm"] == "boosting"
+    assert best["waveform"] == best["diabetes"] == "bagging"
+    differences = found["differences"]
+    assert max(differences, key=differences.get) == ("ringnorm", "boosting")
+    worse = comparisons["friedman1"].tests().set_index(["first", "second"]).loc[("single", "bagging")]
+    assert worse["p_holm"] < 0.05
+    assert worse["p_first"] > 0.95
+    assert comparisons["friedman1"].diagnosis()["bagging"].startswith("underfits")
+    for name in ("waveform", "diabetes"):
+        assert "is real" not in comparisons[name].verdict()
+    crossing = [abs(differences[pair]) < 2 * found["errors"][pair] + found["rope"] for pair in differences]
+    assert sum(crossing) > len(crossing) / 2
+    assert ((found["bag"] < found["single"]) | (found["single"] < found["rope"])).all()
+    assert (found["boosted"] > found["bag"]).sum() >= 5
+    for comparison in comparisons.values():
+        assert comparison.test_score_ > 0.4
+        assert not set(comparison.test_rows_) & set(comparison.train_rows_)
+        assert (comparison.ledger().query("part != 'test'")["n_test_rows"] == 0).all()
 
 
 def boosting_noise(found):
@@ -135,6 +149,69 @@ def augmented_images(found):
     assert len({values["bag loss"].tobytes() for values in (plain, augmented, stopped)}) == 3
 
 
+def out_of_distribution(found):
+    means = {name: areas.mean() for name, areas in found["scores"].items()}
+    gains, spreads = found["gains"], found["spreads"]
+    for name in ("bag: 1 - confidence", "bag: total entropy", "bag: epistemic"):
+        assert gains[name] > 2 * spreads[name] > 0
+    assert abs(means["bag: epistemic"] - means["bag: total entropy"]) < 0.01
+    assert abs(means["bag: 1 - confidence"] - means["bag: total entropy"]) < 0.01
+    assert means["bag: votes against"] < means["one network: 1 - confidence"] < 0.92
+    assert 0.15 < np.mean(found["agree"]) < 0.35
+    assert abs(found["bag_error"] - found["one_error"]) < 0.005
+    known, hidden = (np.concatenate([parts[k] for parts in found["epistemic"]]) for k in (0, 1))
+    assert np.median(hidden) > 5 * np.median(known)
+    assert len({areas.tobytes() for areas in found["scores"].values()}) == 7
+
+
+def bias_variance(found):
+    for values in (*found["numbers"].values(), *found["labels"].values()):
+        np.testing.assert_allclose(values[:, :3].sum(axis=1), values[:, 3])
+    one, bag, boosting = found["numbers"].values()
+    assert (np.diff(one[:, 0]) < 0).all()
+    assert one[-1, 0] < 0.4 * one[0, 0]
+    assert one[-1, 1] > 1.2 * one[0, 1]
+    assert (bag[:, 1] < 0.85 * one[:, 1]).all()
+    assert (bag[:, 0] > one[:, 0]).all()
+    assert bag[-1, 3] > one[-1, 3]
+    assert (boosting[:2, 0] < 0.93 * one[:2, 0]).all()
+    assert (abs(boosting[2:, 0] - one[2:, 0]) < 0.4).all()
+    assert (boosting[:, 1] < 0.9 * one[:, 1]).all()
+    assert (boosting[:, 3] < one[:, 3]).all()
+    one, bag, boosting = found["labels"].values()
+    assert max(values[:, 0].max() for values in (one, bag, boosting)) < 0.012
+    assert all((values[:, 1] > 1.5 * values[:, 0]).all() for values in (one, bag, boosting))
+    assert (bag[:, 3] < one[:, 3]).all()
+    assert np.ptp(one[:, 3]) < 0.008
+    assert abs(boosting[:, 3] - one[:, 3]).max() < 0.004
+    assert min(values[:, 3].min() for values in (one, bag, boosting)) > 0.02275
+
+
+def flat_minima(found):
+    measured, ratios, large = found["found"], found["ratios"], found["large"]
+    early = measured["all rows, 10 steps"]
+    for name in ("keskar", "hessian", "noise"):
+        assert early[name].mean() == max(values[name].mean() for values in measured.values())
+        assert early[name].mean() > 4 * large[name].mean()
+        assert len(set(large[name])) == len(found["SEEDS"])
+    for name in ("hessian", "noise"):
+        assert (ratios[name] > 1).all()
+        assert 1.3 < ratios[name].mean() < 1.8
+    assert 0.9 < ratios["keskar"].mean() < found["losses"].mean() < 1.6
+    behind, ahead = (measured[f"{size} rows, 100 steps"] for size in ("8", "all"))
+    assert behind["loss"].mean() > ahead["loss"].mean()
+    assert behind["keskar"].mean() > ahead["keskar"].mean()
+    assert early["loss"].mean() > 100 * large["loss"].mean()
+    assert early["error"].mean() > 2 * large["error"].mean()
+    assert abs(found["difference"].mean()) < max(0.004, 2 * found["standard_error"])
+    assert min(found["progress"].values()) > 3
+    assert np.mean(list(found["within"].values())) < 0.1
+    assert found["moved"] < 1e-6
+    assert all(values.max() > 5 * values[len(values) // 2] for values in found["by_factor"].values())
+    on_training, on_test = (line.loss for line in found["lines"].values())
+    assert max(on_training) < min(on_test)
+
+
 CHECKS = (
     first_fit,
     optimizer_search,
@@ -144,6 +221,9 @@ CHECKS = (
     batch_sizes,
     regularizers,
     augmented_images,
+    out_of_distribution,
+    bias_variance,
+    flat_minima,
 )
 CLAIMS = {check.__name__: check for check in CHECKS}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from joblib import parallel_config
+from joblib import Parallel, delayed, parallel_config
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
@@ -261,7 +261,7 @@ def test_networks_of_an_ensemble_predict_as_one_stack(words, monkeypatch):
     [
         (OneVsRestClassifier(LogisticRegression()), "do not predict the same thing.*give a list"),
         (LogisticRegression(), "Got LogisticRegression"),
-        (IsolationForest(n_estimators=3), "must be classifiers or regressors. Got IsolationForest"),
+        (IsolationForest(n_estimators=3), "must be a classifier or a regressor. Got IsolationForest"),
         (StandardScaler(), "Got StandardScaler"),
     ],
 )
@@ -283,6 +283,13 @@ def test_lists_that_are_no_ensemble_are_refused(words, numbers):
         member_predictions([fitted, LinearRegression().fit(*numbers)], X)
     with pytest.raises(ValueError, match="labels that are words and labels that are numbers"):
         member_predictions([fitted, GaussianNB().fit(X, np.arange(150) % 3)], X)
+    with pytest.raises(ValueError, match=r"all classifiers or all regressors.*Got tuple\."):
+        member_predictions([("tree", fitted)], X)
+    search = GridSearchCV(TREE, {"max_depth": [2]}, refit=False).fit(X, y)
+    with pytest.raises(ValueError, match="set refit=True"):
+        member_predictions(search, X)
+    with pytest.raises(TypeError, match="not an estimator instance"):
+        member_predictions(None, X)
     shapes = [LinearRegression().fit(X, numbers[1]), LinearRegression().fit(X, X)]
     with pytest.raises(ValueError, match="as many outputs"):
         member_predictions(shapes, X)
@@ -301,6 +308,15 @@ def test_rows_are_checked_as_the_ensemble_checks_them(words):
     with pytest.raises(ValueError, match="5 features"):
         member_predictions(bag, X[:, :5])
     assert member_predictions(bag, X[:1]).predictions.shape == (3, 1, 3)
+
+
+def test_inside_the_tasks_of_others(words):
+    X, y = words
+    with ske.fused():
+        bag = BaggingClassifier(ske.NetClassifier(max_epochs=2), 3, random_state=0).fit(X, y)
+        found = Parallel()(delayed(member_predictions)(bag, X[k : k + 50]) for k in (0, 50, 100))
+    together = np.concatenate([members.predictions for members in found], axis=1)
+    np.testing.assert_allclose(together, member_predictions(bag, X).predictions, atol=1e-6)
 
 
 def test_positions_of_labels():

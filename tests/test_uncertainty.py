@@ -144,6 +144,6 @@ def test_what_has_no_interval(classes3, numbers):
     with pytest.raises(ValueError, match="interval is for numbers"):
         found.interval()
     found = uncertainty(RandomForestRegressor(3).fit(*numbers), numbers[0])
-    for level in (0, 1, 95, float("nan")):
+    for level in (0, 1, 95, float("nan"), None):
         with pytest.raises(ValueError, match=f"Got {level}"):
             found.interval(level)

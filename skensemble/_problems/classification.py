@@ -147,7 +147,7 @@ def make_waveform(n_samples=1000, *, random_state=None):
     >>> X.shape, sorted(set(y.tolist()))
     ((100, 21), [0, 1, 2])
     """
-    rng = stream(random_state)
+    rng = stream(n_samples, random_state)
     y = rng.randint(3, size=n_samples)
     share = rng.uniform(size=(n_samples, 1))
     first, second = _WAVE_PAIRS[y].T
@@ -192,7 +192,7 @@ def make_banana(n_samples=1000, *, random_state=None):
     >>> X.shape, sorted(set(y.tolist()))
     ((100, 2), [0, 1])
     """
-    rng = stream(random_state)
+    rng = stream(n_samples, random_state)
     y = rng.randint(2, size=n_samples)
     points = _banana_points(_BANANA_STARTS[y] + _BANANA_ARC * rng.uniform(size=n_samples), _BANANA_CENTRES[y])
     return points + _BANANA_STD * rng.standard_normal((n_samples, 2)), y
@@ -209,7 +209,7 @@ _NORMALS = {
 
 
 def _draw_normals(name, n_samples, random_state):
-    rng = stream(random_state)
+    rng = stream(n_samples, random_state)
     y = rng.randint(2, size=n_samples)
     X = rng.standard_normal((n_samples, 20))
     for label, components in enumerate(_NORMALS[name]):

@@ -126,7 +126,7 @@ _RANGES = {"friedman1": np.array([(0.0, 1.0)] * 10).T, "friedman2": _CIRCUIT, "f
 
 
 def _draw_friedman(name, n_samples, noise_std, random_state):
-    rng = stream(random_state)
+    rng = stream(n_samples, random_state)
     low, high = _RANGES[name]
     X = rng.uniform(low, high, size=(n_samples, len(low)))
     return X, MEANS[name](X) + noise_std * rng.standard_normal(n_samples)

@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 
 from skensemble._statistics import corrected_error, corrected_t_test, correlated_posterior, holm
+from skensemble.diagnostics import calibration
 
-_N_BINS = 10
 _ROUNDING = 1e-12  # means of the same numbers in another order may differ by as much
 TESTS = ["first", "second", "difference", "t", "p_value", "p_holm", "p_first", "p_equivalent", "p_second"]
 
@@ -87,7 +87,7 @@ def summary_frame(scores, metric, ratio, predictions, classes):
             columns[name] = -by_fold(scores, loss).mean(skipna=False)
     if classes is not None:
         errors = {
-            name: expected_calibration_error(y, proba, classes)
+            name: calibration(y, proba, classes=classes).ece
             for name, (_, y, proba) in predictions.items()
             if proba.ndim == 2
         }
@@ -97,21 +97,6 @@ def summary_frame(scores, metric, ratio, predictions, classes):
         columns[name] = by_fold(scores, metric, name).median(skipna=False)
     columns["n_networks"] = by_fold(scores, metric, "n_networks").mean()
     return pandas().DataFrame(columns).reindex(pandas().Index(validation.columns, name="estimator"))
-
-
-def expected_calibration_error(y, proba, classes):
-    """Mean distance of confidence and frequency over ten bins of equal width, weighted by their rows.
-
-    Of two classes it is the probability of the second that is held against its frequency, of more the greatest
-    probability against the share of rows on which it is right (Guo et al. 2017, equation 3).
-    """
-    if len(classes) == 2:
-        confidence, right = proba[:, 1], y == classes[1]
-    else:
-        confidence, right = proba.max(axis=1), classes[proba.argmax(axis=1)] == y
-    bins = np.searchsorted(np.linspace(0, 1, _N_BINS + 1)[1:-1], confidence)
-    distance = np.bincount(bins, confidence - right, _N_BINS)
-    return float(np.abs(distance).sum() / len(y))
 
 
 def tests_frame(scores, metric, ratio, rope):

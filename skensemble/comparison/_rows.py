@@ -86,13 +86,13 @@ def _collect(estimator, rows, exact, found):
         found["stop"].append(rows[own] if exact else rows)
     if hasattr(estimator, "best_estimator_") and hasattr(estimator, "cv_results_"):
         found["select"].append(rows)
-    members = _inner(estimator)
-    if isinstance(estimator, _BAGS) and members and not has_fit_parameter(estimator.estimator_, "sample_weight"):
-        for member, drawn in zip(members, estimator.estimators_samples_, strict=True):
+    fitted = hasattr(estimator, "estimators_")
+    if isinstance(estimator, _BAGS) and fitted and not has_fit_parameter(estimator.estimator_, "sample_weight"):
+        for member, drawn in zip(estimator.estimators_, estimator.estimators_samples_, strict=True):
             _collect(member, rows[drawn] if exact else rows, exact, found)
         return
     exact = exact and (isinstance(estimator, _OF_ALL_ROWS) or hasattr(estimator, "best_estimator_"))
-    for member in members:
+    for member in _inner(estimator):
         _collect(member, rows, exact, found)
 
 

@@ -52,9 +52,7 @@ def verdict(comparison):
     diagnosis = f"{comparison.best_} {comparison.diagnosis()[comparison.best_]}."
     if means.empty:
         score, sign, words = folds[comparison.best_].mean(), *_words(comparison.metric)
-        sentences = [
-            f"{comparison.best_} has a {words} of {number(sign * score)}: there is nothing to hold it against."
-        ]
+        sentences = [f"{comparison.best_} has a {words} of {number(sign * score)}, and nothing to beat."]
         sentences.append(f"A fit takes {_seconds(seconds[comparison.best_])}.")
     else:
         pairs = _against_best(comparison, means.index)
@@ -116,8 +114,9 @@ def _is_it_real(comparison, rival, pairs):
     sign, words = _words(comparison.metric)
     score = number(sign * by_fold(comparison.scores, comparison.metric)[best].mean())
     ahead = f"{number(pair['difference'])} {'above' if sign > 0 else 'below'} {rival}"
-    rope, p_best, p_holm = number(comparison.rope()), _share(pair["p_best"]), f"{pair['p_holm']:.2g}"
-    doubt = f"{ahead} (better by more than {rope} with probability {p_best}; p = {p_holm} after Holm's correction)"
+    rope, p_best, p_holm = number(comparison.rope()), _share(pair["p_best"]), pair["p_holm"]
+    p_holm = "p under 0.001" if p_holm < 0.001 else f"p = {p_holm:.2g}"
+    doubt = f"{ahead} (better by more than {rope} with probability {p_best}; {p_holm} after Holm's correction)"
     of_kind = {
         "real": f"{best} is best, and the difference is real: a {words} of {score}, {doubt}.",
         "small": f"{best} is best with a {words} of {score}; the difference is not chance, but may be too small "

@@ -1,4 +1,4 @@
-"""What is behind an error, and what an ensemble knows: arrays or fitted estimators in, small results out."""
+"""What is behind an error: arrays or fitted estimators in, small result objects out."""
 
 from skensemble.diagnostics._bias_variance import BiasVariance, bias_variance
 from skensemble.diagnostics._calibration import Calibration, calibration

@@ -136,7 +136,7 @@ def calibration(y, proba, *, classes=None, n_bins=10, strategy="uniform"):
     >>> print(f"{found.ece:.3f} {found.brier:.3f}")
     0.059 0.062
     """
-    if strategy not in _EDGES:
+    if strategy not in list(_EDGES):
         raise unknown_name("strategy", strategy, _EDGES)
     if not isinstance(n_bins, Integral) or isinstance(n_bins, bool) or n_bins < 1:
         raise ValueError(f"n_bins must be an integer of 1 or more. Got {n_bins!r}.")

@@ -1,6 +1,7 @@
 """Intervals that hold the target, from the rows that each member of a bag has left out."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from sklearn.base import is_regressor
@@ -54,8 +55,9 @@ def conformal_intervals(ensemble, X, y, X_test, *, alpha=0.1):
     nothing, since its residual is not known, so that few members give wide intervals, never ones too narrow: of 8
     members every fortieth row is such a one, of 20 hardly any.
 
-    Residuals are too small where members have seen the rows that they left out in another way: members that stop early
-    by ``validation="oob"``, or a transformation before the bag that was learned from the targets.
+    All rows must have counted the same in fitting. Residuals are too small where members have seen the rows that they
+    left out in another way: members that stop early by ``validation="oob"``, or a transformation before the bag that
+    was learned from the targets.
 
     References
     ----------
@@ -73,8 +75,13 @@ def conformal_intervals(ensemble, X, y, X_test, *, alpha=0.1):
     >>> print(f"{inside.mean():.2f}")
     0.78
     """
-    if not 0 < alpha < 0.5:
-        raise ValueError(f"alpha must be between 0 and 0.5, both excluded. Got {alpha!r}.")
+    if not isinstance(alpha, Real) or not 0 < alpha < 0.5:
+        raise ValueError(f"alpha must be a number between 0 and 0.5, both excluded. Got {alpha!r}.")
+    if isinstance(ensemble, (list, tuple, dict)):
+        raise ValueError(
+            "conformal_intervals needs to know which rows each member has left out. Got a "
+            f"{type(ensemble).__name__}; give a BaggingRegressor or a random forest."
+        )
     core, (X, X_test) = unwrapped(ensemble, X, X_test)
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     targets = y.reshape(len(y), -1)

@@ -91,8 +91,8 @@ def member_predictions(ensemble, X):
     if isinstance(ensemble, (list, tuple)):
         return _ask(Team(list(ensemble), [X] * len(ensemble)))
     core, (X,) = unwrapped(ensemble, X)
-    if not (is_classifier(core) or is_regressor(core)):
-        raise ValueError(f"Members must be classifiers or regressors. Got {type(core).__name__}.")
+    if _kind(core) is None:
+        raise ValueError(f"The ensemble must be a classifier or a regressor. Got {type(core).__name__}.")
     for attributes, read in _READERS:
         if all(getattr(core, name, None) is not None for name in attributes):
             found = read(core, X)
@@ -117,12 +117,22 @@ def unwrapped(ensemble, *tables):
     core : fitted estimator
     tables : list of array-like
         As the core is to be given them.
+
+    Raises
+    ------
+    ValueError
+        If a search has not refitted.
     """
     tables = list(tables)
     check_is_fitted(ensemble)
     while True:
         if hasattr(ensemble, "best_estimator_"):
             ensemble = ensemble.best_estimator_
+        elif hasattr(ensemble, "cv_results_"):
+            raise ValueError(
+                f"A search must have fitted its best setting again. Got {type(ensemble).__name__} with refit=False; "
+                "set refit=True."
+            )
         elif hasattr(ensemble, "named_steps"):
             if len(ensemble.steps) > 1:
                 tables = [ensemble[:-1].transform(table) for table in tables]
@@ -170,16 +180,23 @@ def normalized(weights, n_members):
     return weights / weights.sum()
 
 
+def _kind(estimator):
+    """Whether it is a "classifier", a "regressor" or None of both."""
+    if not hasattr(estimator, "__sklearn_tags__"):
+        return None
+    return "classifier" if is_classifier(estimator) else "regressor" if is_regressor(estimator) else None
+
+
 def _ask(team):
     """Have the members of a team predict, networks among them as a stack."""
     if not team.estimators:
         raise ValueError("An ensemble must have a member at least. Got none.")
-    kinds = {(is_classifier(estimator), is_regressor(estimator)) for estimator in team.estimators}
-    if len(kinds) > 1 or kinds == {(False, False)}:
+    kinds = {_kind(estimator) for estimator in team.estimators}
+    if len(kinds) > 1 or None in kinds:
         names = sorted({type(estimator).__name__ for estimator in team.estimators})
         raise ValueError(f"Members must be all classifiers or all regressors, fitted. Got {', '.join(names)}.")
     classes, multilabel, settings = None, False, ()
-    if (True, False) in kinds:
+    if kinds == {"classifier"}:
         multilabel = np.ndim(team.estimators[0].predict(team.inputs[0][:1])) == 2
         classes = team.classes
         if classes is None and not multilabel:

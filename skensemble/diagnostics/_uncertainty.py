@@ -1,6 +1,7 @@
 """How unsure an ensemble is of each row, and whether its members agree."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from scipy.special import entr
@@ -97,8 +98,8 @@ class Uncertainty:
                 "Uncertainty.interval is for numbers. Got the members of a classifier; read std, disagreement or "
                 "epistemic."
             )
-        if not 0 < level < 1:
-            raise ValueError(f"level must be between 0 and 1, both excluded. Got {level!r}.")
+        if not isinstance(level, Real) or not 0 < level < 1:
+            raise ValueError(f"level must be a number between 0 and 1, both excluded. Got {level!r}.")
         width = norm.ppf((1 + level) / 2) * self.std
         return self.mean - width, self.mean + width
 

@@ -65,7 +65,7 @@ def _by_channel(mean, std, image_shape):
 
 
 def as_tensor(array):
-    """An array as a tensor, without a copy where it may be written to, as torch wants it.
+    """An array as a tensor, without a copy where it may be written to, as torch wants it, or lies in a file.
 
     Parameters
     ----------
@@ -77,7 +77,22 @@ def as_tensor(array):
     tensor : Tensor
     """
     contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+    if array.flags.c_contiguous and not array.flags.writeable:
+        array = _copied_on_write(array)
     return torch.from_numpy(array if contiguous and array.flags.writeable else np.array(array, order="C"))
+
+
+def _copied_on_write(array):
+    """Map a read-only array's part of its file once more, so that whoever wrote to it would write to a copy."""
+    base = array
+    while base is not None and not isinstance(base, np.memmap):
+        base = getattr(base, "base", None)
+    while isinstance(getattr(base, "base", None), np.memmap):
+        base = base.base
+    if base is None or base.filename is None:
+        return array
+    offset = base.offset + array.ctypes.data - base.ctypes.data
+    return np.memmap(base.filename, array.dtype, "c", offset, array.shape)
 
 
 def of_mean_one(weight):

@@ -15,6 +15,7 @@ from skensemble._random import Stream, seed_from
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
 from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of, of_mean_one
+from skensemble.estimators._parts import check_module, own_callbacks
 from skensemble.estimators._rules import image_shape, rules_of
 from skensemble.networks import as_network
 from skensemble.optimizers import as_optimizer
@@ -295,7 +296,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             max_epochs=self.max_epochs,
             batch_size=-1 if self.batch_size == "full" else self.batch_size,
             train_split=None,
-            callbacks=[clone(callback, safe=False) for callback in self.callbacks or []],
+            callbacks=own_callbacks(self.callbacks),
             use_caching=False,
             device=device_name(self.device),
             verbose=int(self.verbose),
@@ -305,7 +306,10 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         net.foreign_ = getattr(spec, "foreign", True)
         net.n_outputs_ = self._n_outputs
         net.lr_schedule_ = self.lr_schedule
-        return net.initialize()
+        net.initialize()
+        if net.foreign_:
+            check_module(net, X[:1])
+        return net
 
     def _renew(self, net):
         """Let a net that goes on follow parameters that have changed since; its weights stay."""
@@ -314,7 +318,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         changed = net.lr != self.lr or optimizer.get_params() != net.optimizer.get_params()
         net.lr, net.optimizer, net.lr_schedule_ = self.lr, optimizer, self.lr_schedule
         net.batch_size = -1 if self.batch_size == "full" else self.batch_size
-        net.callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
+        net.callbacks = own_callbacks(self.callbacks)
         net.initialize_callbacks()
         net.criterion = partial(RowLosses, self.loss or self._default_loss)
         net.initialize_criterion()

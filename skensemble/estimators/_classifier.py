@@ -277,7 +277,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         return logsumexp(log_softmax(outputs, axis=-1), axis=0) - np.log(len(outputs))
 
     def _encode(self, y, go_on, classes):
-        kind = type_of_target(y, input_name="y")
+        kind = _kind_of_target(y)
         if kind not in ("binary", "multiclass", "multilabel-indicator", "multiclass-multioutput"):
             check_classification_targets(y)
         if kind == "multiclass-multioutput":
@@ -331,3 +331,14 @@ class NetClassifier(ClassifierMixin, NetEstimator):
 
     def _decode(self, outputs):
         return (outputs > 0).astype(int) if self._multilabel else self.classes_[outputs.argmax(axis=1)]
+
+
+def _kind_of_target(y):
+    try:
+        return type_of_target(y, input_name="y")
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in np.ravel(y)})
+        raise TypeError(
+            f"y must hold labels that can be ordered, all numbers or all strings. Got {' and '.join(kinds)}; convert "
+            "them to one type."
+        ) from error

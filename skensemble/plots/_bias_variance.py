@@ -9,14 +9,14 @@ from skensemble.diagnostics._decompositions import log_loss_terms, squared_terms
 from skensemble.plots._losses import choose_loss
 from skensemble.plots._style import (
     HATCHES,
-    PALETTE,
     estimator_name,
     fit_labels,
-    logarithmic,
     name_rows,
     open_axes,
+    palette,
     place_legend,
     rows_height,
+    spread_axis,
     unit_label,
 )
 
@@ -117,10 +117,12 @@ class BiasVarianceDisplay:
         if kind == "areas" and not rising:
             raise ValueError(f"Areas want at least two numbers in rising order. Got {self.settings}; use kind='bars'.")
         areas = kind == "areas" or (kind == "auto" and rising and len(self.settings) > 2)
-        new = open_axes(self, ax, 0 if areas else rows_height(self.settings, per_row=1.5))
+        open_axes(self, ax, 0 if areas else rows_height(self.settings, per_row=1.5))
         (self._draw_areas if areas else self._draw_bars)(kwargs)
-        place_legend(self.ax_, new)
+        place_legend(self.ax_)
         fit_labels(self.ax_)
+        if not areas:
+            name_rows(self.ax_, self.settings)
         return self
 
     def _parts(self):
@@ -131,7 +133,7 @@ class BiasVarianceDisplay:
             labels["bias_squared"] = f"{squared} and noise"
         for position, name in enumerate(PARTS):
             if name != "noise" or self.noise_source != "in bias" or self.noise.any():
-                yield labels[name], getattr(self, name), PALETTE[(0, 3, 2)[position]], HATCHES[position]
+                yield labels[name], getattr(self, name), palette(self.ax_)[(0, 3, 2)[position]], HATCHES[position]
 
     def _stacked(self):
         """The parts with where each begins: positive ones away from zero, negative ones below it."""
@@ -151,20 +153,18 @@ class BiasVarianceDisplay:
         if min(self.variance.min(), self.noise.min()) < 0:
             ax.axvline(0, color=ax.spines["left"].get_edgecolor(), lw=0.8)
         ax.set_xlabel(unit_label(self.loss))
-        name_rows(ax, [str(value) for value in self.settings])
 
     def _draw_areas(self, kwargs):
         ax, values = self.ax_, np.array(self.settings, dtype=float)
         edge = ax.get_facecolor()
         for label, start, part, color, hatch in self._stacked():
-            style = {"color": color, "hatch": hatch, "edgecolor": edge, "linewidth": 0.5, **kwargs}
+            style = {"facecolor": color, "hatch": hatch, "edgecolor": edge, "linewidth": 0.5, **kwargs}
             ax.fill_between(values, start, start + part, label=label, **style)
         self._draw_error(values, self.error)
         if min(self.variance.min(), self.noise.min()) < 0:
             ax.axhline(0, color=ax.spines["left"].get_edgecolor(), lw=0.8)
-        if logarithmic(values.tolist()):
-            ax.set_xscale("log")
         ax.margins(x=0.02)
+        spread_axis(ax.xaxis, values)
         ax.set(xlabel=self.setting_name, ylabel=unit_label(self.loss))
 
     def _draw_error(self, x, y, **style):

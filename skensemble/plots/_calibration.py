@@ -5,6 +5,7 @@ from sklearn.calibration import CalibrationDisplay as ReliabilityDisplay
 
 from skensemble.diagnostics import calibration
 from skensemble.plots._style import (
+    OWN,
     SERIES,
     estimator_name,
     fit_labels,
@@ -106,7 +107,7 @@ class CalibrationDisplay(ReliabilityDisplay):
         display : CalibrationDisplay
             This one.
         """
-        (curve, below), new = self._open(ax)
+        curve, below = self._open(ax)
         name = self.estimator_name if name is None else name
         style = series_style(curve)
         text = curve.xaxis.label.get_color()
@@ -115,6 +116,7 @@ class CalibrationDisplay(ReliabilityDisplay):
             curve.plot([0, 1], [0, 1], linestyle=":", color=text, label=perfect)
         label = f"ECE {self.ece:.3f}" if name is None else f"{name} (ECE {self.ece:.3f})"
         super().plot(ax=curve, name=label, ref_line=ref_line, **{**style, **kwargs, "gid": SERIES})
+        curve.get_legend().remove()  # scikit-learn's, which lies on the curve
         self.bars_ = self._draw_counts(below, style)
         positive = "" if self.pos_label is None else f" of {self.pos_label}"
         curve.set(
@@ -130,7 +132,7 @@ class CalibrationDisplay(ReliabilityDisplay):
         )
         curve.tick_params(labelbottom=False)
         self.ax_, self.figure_ = np.array([curve, below]), curve.figure
-        place_legend(curve, new)
+        place_legend(curve)
         fit_labels(curve, below)
         return self
 
@@ -138,18 +140,21 @@ class CalibrationDisplay(ReliabilityDisplay):
         """The axes of curve and counts: new ones, two of the caller's, or one of the caller's divided."""
         plt = import_pyplot(f"{type(self).__name__}.plot")
         if ax is None:
-            options = {"height_ratios": (3, 1)}
-            return plt.subplots(2, 1, sharex=True, layout="constrained", gridspec_kw=options)[1], True
+            width, height = plt.rcParams["figure.figsize"]
+            size, rows = (width, max(height, 4)), {"height_ratios": (3, 1)}
+            figure, axes = plt.subplots(2, 1, sharex=True, layout="constrained", figsize=size, gridspec_kw=rows)
+            figure.set_gid(OWN)
+            return axes
         if np.ndim(ax):
             if np.shape(ax) != (2,):
                 raise ValueError(f"ax wants one Axes, or two for curve and counts. Got shape {np.shape(ax)}.")
-            return ax, False
+            return ax
         inside = {child.get_gid(): child for child in ax.child_axes}
         if CURVE not in inside:
             ax.set_axis_off()
             inside[CURVE] = ax.inset_axes([0, 0.28, 1, 0.72], gid=CURVE)
             inside[COUNTS] = ax.inset_axes([0, 0, 1, 0.22], gid=COUNTS)
-        return (inside[CURVE], inside[COUNTS]), False
+        return inside[CURVE], inside[COUNTS]
 
     def _draw_counts(self, ax, style):
         first, last = self.edges[:, 0], self.edges[:, 1]

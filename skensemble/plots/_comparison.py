@@ -7,11 +7,11 @@ from skensemble._spec import unknown_name
 from skensemble.comparison import compare
 from skensemble.plots._losses import default_score
 from skensemble.plots._style import (
-    PALETTE,
     estimator_name,
     fit_labels,
     name_rows,
     open_axes,
+    palette,
     place_legend,
     rows_height,
     unit_label,
@@ -124,7 +124,7 @@ class ComparisonDisplay:
         ax : matplotlib Axes, default=None
             Where to draw. None makes a new figure, high enough for all names.
         relative : bool, default=False
-            Draw differences to the best estimator, fold by fold, and the region around zero.
+            Draw differences to the best estimator, which the legend names, fold by fold, and the region around zero.
         **kwargs : dict
             For the points of the folds, as :meth:`matplotlib.axes.Axes.plot` takes them.
 
@@ -134,7 +134,7 @@ class ComparisonDisplay:
             This one.
         """
         shown = self.differences() if relative else self
-        new = open_axes(self, ax, rows_height(shown.names, per_row=1.4))
+        open_axes(self, ax, rows_height(shown.names, per_row=1.4))
         ax = self.ax_
         label = unit_label(self.metric)
         centre = 0 if relative else float(np.nanmax(self.mean))
@@ -142,22 +142,24 @@ class ComparisonDisplay:
             ax.axvspan(
                 centre - self.rope,
                 centre + self.rope,
-                color=PALETTE[2],
+                color=palette(ax)[2],
                 alpha=0.2,
                 lw=0,
                 zorder=0,
                 label=f"practically equivalent: ±{self.rope:.3g}",
             )
-        ax.axvline(centre, color=PALETTE[2], lw=1, linestyle="--", zorder=0)
+        best = f"best: {self.best}" if relative else None
+        ax.axvline(centre, color=palette(ax)[2], lw=1, linestyle="--", zorder=0, label=best)
         shown._draw_rows(ax, kwargs)
-        ax.set_xlabel(f"difference to {self.best} in {label}" if relative else label)
-        name_rows(ax, shown.names)
-        place_legend(ax, new)
+        ax.set_xlabel(f"difference in {label}" if relative else label)
+        place_legend(ax)
+        name_rows(ax, shown.names)  # makes the axes narrower, and a label of more lines makes them lower
         fit_labels(ax)
+        name_rows(ax, shown.names)
         return self
 
     def _draw_rows(self, ax, kwargs):
-        style = {"marker": "o", "linestyle": "none", "markerfacecolor": "none", "color": PALETTE[0], "alpha": 0.8}
+        style = {"marker": "o", "linestyle": "none", "markerfacecolor": "none", "color": palette(ax)[0], "alpha": 0.8}
         style.update(kwargs)
         for row, values in enumerate(self.scores.values()):
             heights = row + 0.1 + 0.2 * np.linspace(0, 1, max(2, len(values)))[: len(values)]
@@ -169,7 +171,7 @@ class ComparisonDisplay:
             rows,
             xerr=spread,
             fmt="D",
-            color=PALETTE[1],
+            color=palette(ax)[1],
             capsize=3,
             label=f"mean, {100 * self.level:g} % interval" if np.isfinite(spread).any() else "mean",
         )

@@ -83,7 +83,7 @@ class DiversityDisplay:
         display : DiversityDisplay
             This one.
         """
-        new = open_axes(self, ax)
+        open_axes(self, ax)
         ax = self.ax_
         name = self.name if name is None else name
         style = series_style(ax)
@@ -106,7 +106,7 @@ class DiversityDisplay:
         ax.set(
             xlabel="kappa of a pair (1: always agree, 0: by chance)", ylabel=f"mean {unit_label('zero_one')} of a pair"
         )
-        place_legend(ax, new)
+        place_legend(ax)
         fit_labels(ax)
         return self
 

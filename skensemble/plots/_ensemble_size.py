@@ -81,14 +81,14 @@ class EnsembleSizeDisplay:
         display : EnsembleSizeDisplay
             This one.
         """
-        new = open_axes(self, ax)
+        open_axes(self, ax)
         name = self.name if name is None else name
         style = {**series_style(self.ax_), "markevery": max(1, len(self.error) // 10), "label": name, **kwargs}
         style["gid"] = SERIES
         (self.line_,) = self.ax_.plot(self.n_members, self.error, **style)
         self.ax_.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         self.ax_.set(xlabel="number of members", ylabel=unit_label(self.loss))
-        place_legend(self.ax_, new)
+        place_legend(self.ax_)
         fit_labels(self.ax_)
         return self
 

@@ -5,7 +5,7 @@ import numpy as np
 from skensemble._spec import unknown_name
 from skensemble.diagnostics import generalization_gap
 from skensemble.plots._losses import choose_loss, mean_losses
-from skensemble.plots._style import PALETTE, fit_labels, logarithmic, open_axes, place_legend, unit_label
+from skensemble.plots._style import fit_labels, logarithmic, open_axes, palette, place_legend, spread_axis, unit_label
 
 AXES = {"epochs": "epochs", "members": "number of members", "rows": "training rows"}
 
@@ -77,12 +77,12 @@ class GeneralizationGapDisplay:
         display : GeneralizationGapDisplay
             This one.
         """
-        new = open_axes(self, ax)
+        open_axes(self, ax)
         ax = self.ax_
         self.lines_ = []
         for errors, color, marker, line, label in (
-            (self.train, PALETTE[0], "o", "-", "training"),
-            (self.validation, PALETTE[1], "s", "--", "validation"),
+            (self.train, palette(ax)[0], "o", "-", "training"),
+            (self.validation, palette(ax)[1], "s", "--", "validation"),
         ):
             if 1 < len(errors) <= 20:
                 ax.plot(self.values, errors.T, color=color, linestyle=line, alpha=0.35, lw=0.6)
@@ -90,13 +90,13 @@ class GeneralizationGapDisplay:
             style.update({"markevery": max(1, len(self.values) // 10), **kwargs})
             self.lines_ += ax.plot(self.values, errors.mean(axis=0), **style)
         below, above = self.train.mean(axis=0), self.validation.mean(axis=0)
-        ax.fill_between(self.values, below, above, color=PALETTE[3], alpha=0.25, lw=0, label="gap", zorder=0)
+        ax.fill_between(self.values, below, above, color=palette(ax)[3], alpha=0.25, lw=0, label="gap", zorder=0)
         if logarithmic(self.values.tolist()):
-            ax.set_xscale("log")
+            spread_axis(ax.xaxis, self.values)
         elif self.over != "rows":
             ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.set(xlabel=AXES[self.over], ylabel=unit_label(self.metric))
-        place_legend(ax, new)
+        place_legend(ax)
         fit_labels(ax)
         return self
 

@@ -5,7 +5,7 @@ from sklearn.base import is_classifier
 
 from skensemble.diagnostics import loss_landscape
 from skensemble.plots._losses import choose_loss, mean_loss
-from skensemble.plots._style import PALETTE, SERIES, fit_labels, open_axes, place_legend, series_style, unit_label
+from skensemble.plots._style import SERIES, fit_labels, open_axes, palette, place_legend, series_style, unit_label
 
 
 class LossLandscapeDisplay:
@@ -90,14 +90,14 @@ class LossLandscapeDisplay:
         display : LossLandscapeDisplay
             This one.
         """
-        new = open_axes(self, ax)
+        open_axes(self, ax)
         self.line_ = self.contours_ = self.colorbar_ = None
         if self.loss.ndim == 1:
             self._draw_line(self.name if name is None else name, kwargs)
         else:
             self._draw_plane(cmap, kwargs)
-        place_legend(self.ax_, new)
-        fit_labels(self.ax_)
+        place_legend(self.ax_)
+        fit_labels(self.ax_, *([self.colorbar_.ax] if self.colorbar_ else []))
         return self
 
     def _logarithmic(self):
@@ -113,12 +113,12 @@ class LossLandscapeDisplay:
         ends = (0, 1) if self.other else (0,)
         for end in ends:
             ax.axvline(end, color=ax.xaxis.label.get_color(), lw=0.8, linestyle=":", zorder=0)
-        along = "step from one network (0) to the other (1)" if self.other else "step (lengths of the filters)"
+        along = "step from one network (0) to the other (1)" if self.other else "step (filter norms)"
         ax.set(xlabel=along, ylabel=unit_label(self.metric))
 
     def _draw_plane(self, cmap, kwargs):
         from matplotlib.colors import LogNorm
-        from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator
+        from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
         ax = self.ax_
         loss = np.ma.masked_invalid(self.loss.T)  # contours want the second direction first
@@ -138,7 +138,7 @@ class LossLandscapeDisplay:
             linestyle="none",
             marker="*",
             markersize=13,
-            color=PALETTE[1],
+            color=palette(ax)[1],
             markeredgecolor=ax.get_facecolor(),
             label="the network",
         )
@@ -146,12 +146,12 @@ class LossLandscapeDisplay:
         if self._logarithmic():
             many = high > 1000 * low
             self.colorbar_.ax.yaxis.set_major_locator(LogLocator(subs=(1,) if many else (1, 2, 5)))
-            self.colorbar_.ax.yaxis.set_major_formatter(LogFormatter(minor_thresholds=(99, 99)))
+            self.colorbar_.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         else:
             self.colorbar_.locator = MaxNLocator(6)
             self.colorbar_.update_ticks()
         self.colorbar_.ax.minorticks_off()
-        ax.set(xlabel="first direction (lengths of filters)", ylabel="second direction (lengths of filters)")
+        ax.set(xlabel="first direction (filter norms)", ylabel="second direction (filter norms)")
         ax.set_aspect("equal")
 
     @classmethod

@@ -1,10 +1,20 @@
 """Parallel coordinates: one vertical axis a parameter and one for the score, one line a setting."""
 
-import itertools
+from itertools import pairwise
 
 import numpy as np
 
-from skensemble.plots._style import MARKERS, PALETTE, SERIES, logarithmic, measure, shorten, unit_label, wrap
+from skensemble.plots._style import (
+    MARKERS,
+    SERIES,
+    logarithmic,
+    measure,
+    palette,
+    place_legend,
+    shorten,
+    unit_label,
+    wrap,
+)
 from skensemble.plots._values import is_number, levels, text_of
 
 
@@ -25,7 +35,7 @@ def draw(display, columns, cmap):
 
     ax = display.ax_
     scales = {name: Scale(column) for name, column in columns.items()}
-    scales[unit_label(display.metric)] = score = Scale(display.scores.tolist())
+    scales[unit_label(display.metric)] = score = Scale(display.scores.tolist(), linear=True)
     heights = np.transpose([scale.heights for scale in scales.values()])
     positions = np.arange(len(scales))
     finite = display.scores[np.isfinite(display.scores)]
@@ -37,17 +47,22 @@ def draw(display, columns, cmap):
         value = display.scores[row]
         if not np.isfinite(value):
             label = None if failed else "failed"
-            ax.plot(positions[:-1], heights[row, :-1], color=text, alpha=0.5, lw=0.8, linestyle=":", label=label)
+            ax.plot(positions[:-1], heights[row, :-1], color=text, alpha=0.8, lw=0.8, linestyle=":", label=label)
             failed = True
         elif row != display.best:
             ax.plot(positions, heights[row], color=colors(norm(value)), lw=1, alpha=0.8)
-    style = {"color": PALETTE[1], "lw": 3, "marker": MARKERS[0], "zorder": 4, "gid": SERIES, "label": "best"}
+    style = {"color": palette(ax)[1], "lw": 3, "marker": MARKERS[0], "zorder": 4, "gid": SERIES, "label": "best"}
     ax.plot(positions, heights[display.best], **style)
     for position in positions:
         ax.axvline(position, color=text, lw=0.8, zorder=3)
     _open(ax, len(scales))
+    place_legend(ax)
     _name_axes(ax, list(scales))
     _write_values(ax, scales, score)
+
+
+# Ways to write names of parameters: font size, characters a line, lines, angle.
+NAMES = (("medium", 22, 3, 0), ("medium", 14, 4, 0), ("small", 18, 2, 90), ("x-small", 20, 1, 90), (5, 16, 1, 90))
 
 
 class Scale:
@@ -57,29 +72,31 @@ class Scale:
     ----------
     column : list
         The value of each setting.
+    linear : bool, default=False
+        Whether numbers are never put on a logarithmic axis.
 
     Attributes
     ----------
     heights : ndarray of shape (n_settings,)
         NaN where a number is not finite.
-    ticks : list of (float, str)
-        Heights and texts, from the bottom.
+    ticks : list of (float, float or str)
+        Heights and what stands there, from the bottom.
     """
 
-    def __init__(self, column):
+    def __init__(self, column, *, linear=False):
         shown = levels(column)
         if all(is_number(value) for value in shown) and len(shown) > 1:
             values = np.array(column, dtype=float)
             finite = values[np.isfinite(values)]
             low, high = finite.min(), finite.max()
-            self.log = logarithmic(finite.tolist())
+            self.log = not linear and logarithmic(finite.tolist())
             place = np.log10 if self.log else np.asarray
             span = place(high) - place(low) if high > low else 1.0
             self.heights = (place(values) - place(low)) / span
             marks = finite if len(set(finite.tolist())) <= 6 else np.linspace(place(low), place(high), 5)
             if len(marks) == 5 and marks is not finite:
                 marks = 10**marks if self.log else marks
-            self.ticks = [(float((place(v) - place(low)) / span), f"{v:.3g}") for v in sorted(set(np.asarray(marks)))]
+            self.ticks = [(float((place(v) - place(low)) / span), float(v)) for v in sorted(set(np.asarray(marks)))]
         else:
             self.log = False
             texts = [text_of(value) for value in shown]
@@ -97,13 +114,14 @@ def _open(ax, n_axes):
 
 
 def _name_axes(ax, names):
-    """Write each parameter's name below its axis, in lines as wide as there is room."""
-    for size, width, n_lines in (("medium", 22, 4), ("medium", 14, 5), ("small", 10, 6), ("x-small", 8, 7), (5, 7, 8)):
-        texts = [wrap(name.replace("__", " "), width, n_lines) for name in names]
-        ax.set_xticks(range(len(names)), texts, fontsize=size)
+    """Write each parameter's name below its axis: in lines where there is room for whole words, else upright."""
+    names = [name.replace("__", " ") for name in names]
+    for size, width, n_lines, angle in NAMES:
+        texts = [wrap(name, width, n_lines) for name in names]
+        ax.set_xticks(range(len(names)), texts, fontsize=size, rotation=angle)
         measure(ax.figure)
         boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
-        if all(first.x1 + 4 <= second.x0 for first, second in itertools.pairwise(boxes)):
+        if all(first.x1 + 4 <= second.x0 for first, second in pairwise(boxes)):
             return
 
 
@@ -121,7 +139,7 @@ def _write_values(ax, scales, score):
         width = max(3, int((room if scale is not score else 0.5 * room) * points / (0.62 * size)))
         for height, words in scale.ticks[::step]:
             ax.annotate(
-                shorten(words, width),
+                shorten(words, width) if isinstance(words, str) else _brief(words, width),
                 (position, height),
                 xytext=(4, 0),
                 textcoords="offset points",
@@ -130,3 +148,12 @@ def _write_values(ax, scales, score):
                 zorder=5,
                 bbox={"facecolor": ax.get_facecolor(), "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
             )
+
+
+def _brief(number, width):
+    """A number in at most so many characters, if one digit is enough for that."""
+    for digits in (3, 2, 1):
+        text = f"{number:.{digits}g}".replace("e-0", "e-").replace("e+0", "e")
+        if len(text) <= width:
+            return text
+    return min(text, f"{number:.0e}".replace("e-0", "e-").replace("e+0", "e"), key=len)

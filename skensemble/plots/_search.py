@@ -8,15 +8,15 @@ from sklearn.base import clone
 from skensemble.plots import _parallel
 from skensemble.plots._losses import default_score
 from skensemble.plots._style import (
-    PALETTE,
     collide,
     fit_labels,
-    logarithmic,
     measure,
     name_rows,
     open_axes,
+    palette,
     place_legend,
     rows_height,
+    spread_axis,
     unit_label,
     wrap,
 )
@@ -113,8 +113,10 @@ class SearchDisplay:
         """
         names = self._chosen(parameters)
         kind = self._kind(kind, names)
-        height = rows_height([text_of(v) for v in levels(self.values[names[0]])], 1.4) if kind == "heatmap" else 0
-        new = open_axes(self, ax, height)
+        rows = levels(self.values[names[0]])
+        named = kind == "heatmap" or (kind == "curve" and not all(is_number(value) for value in rows))
+        height = rows_height([text_of(value) for value in rows], 1.4) if named else 0
+        open_axes(self, ax, height)
         self.colorbar_ = None
         if kind == "curve":
             self._draw_curve(names[0])
@@ -122,8 +124,7 @@ class SearchDisplay:
             self._draw_heatmap(*names, cmap)
         else:
             _parallel.draw(self, {name: self.values[name] for name in names}, cmap)
-        place_legend(self.ax_, new)
-        fit_labels(self.ax_)
+        fit_labels(self.ax_, *([self.colorbar_.ax] if self.colorbar_ else []))
         return self
 
     def _chosen(self, parameters):
@@ -170,21 +171,22 @@ class SearchDisplay:
         ax.errorbar(
             *((x, scores) if numeric else (scores, x)),
             **{("yerr" if numeric else "xerr"): spread},
-            color=PALETTE[0],
+            color=palette(ax)[0],
             marker="o",
             linestyle="-" if numeric else "none",
             capsize=3,
-            label="mean" if spread is None else "mean and standard deviation of folds",
+            label="mean" if spread is None else "mean ± std of folds",
         )
         top = int(np.nanargmax(scores))
         at = (x[top], scores[top]) if numeric else (scores[top], x[top])
-        ax.plot(*at, marker="*", markersize=13, color=PALETTE[1], linestyle="none", label="best", zorder=4)
-        if numeric and logarithmic(shown):
-            ax.set_xscale("log")
+        ax.plot(*at, marker="*", markersize=13, color=palette(ax)[1], linestyle="none", label="best", zorder=4)
         if numeric:
+            spread_axis(ax.xaxis, shown)
+            place_legend(ax)
             ax.set(xlabel=wrap(name, 40), ylabel=unit_label(self.metric))
         else:
             ax.set(ylabel=wrap(name, 40), xlabel=unit_label(self.metric))
+            place_legend(ax)
             name_rows(ax, [text_of(value) for value in shown])
 
     def _draw_heatmap(self, first, second, cmap):
@@ -204,11 +206,12 @@ class SearchDisplay:
         edges = [np.arange(n + 1) - 0.5 for n in (len(across), len(down))]
         drawn = ax.pcolormesh(*edges, shown, cmap=cmap, edgecolors=ax.get_facecolor(), linewidth=0.5)
         i, j = np.unravel_index(np.nanargmax(cells), cells.shape)
-        frame = {"fill": False, "edgecolor": PALETTE[1], "linewidth": 3, "label": "best"}
+        frame = {"fill": False, "edgecolor": palette(ax)[1], "linewidth": 3, "label": "best"}
         ax.add_patch(type(ax.patch)((j - 0.5, i - 0.5), 1, 1, **frame))
         ax.set(xlabel=wrap(second, 40), ylabel=wrap(first, 30))
         ax.tick_params(length=0)
         self.colorbar_ = self.figure_.colorbar(drawn, ax=ax, label=unit_label(self.metric))
+        place_legend(ax)
         name_rows(ax, [text_of(value) for value in down])
         _name_columns(ax, [text_of(value) for value in across])
         _write_cells(ax, cells, drawn)
@@ -321,12 +324,7 @@ class SearchDisplay:
 def _name_columns(ax, names):
     """Write one name a column below the axes: level if they fit, else upright, as small as needed."""
     ax.set_xlim(-0.5, len(names) - 0.5)
-    for width, n_lines, size, angle in (
-        (14, 2, "medium", 0),
-        (20, 1, "medium", 90),
-        (18, 1, "x-small", 90),
-        (14, 1, 4, 90),
-    ):
+    for width, n_lines, size, angle in COLUMNS:
         texts = [wrap(name, width, n_lines) for name in names]
         ax.set_xticks(range(len(names)), texts, fontsize=size, rotation=angle)
         measure(ax.figure)

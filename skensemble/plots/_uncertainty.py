@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import entr
 
 from skensemble.diagnostics import uncertainty
-from skensemble.plots._style import HATCHES, LINES, MARKERS, PALETTE, fit_labels, open_axes, place_legend
+from skensemble.plots._style import HATCHES, LINES, MARKERS, fit_labels, open_axes, palette, place_legend
 
 UNIT = {True: "entropy (nats)", False: "standard deviation (target units)"}
 
@@ -113,7 +113,7 @@ class UncertaintyDisplay:
         display : UncertaintyDisplay
             This one.
         """
-        new = open_axes(self, ax)
+        open_axes(self, ax)
         self.colorbar_ = None
         if self.kind in ("surface", "points"):
             self._draw_plane(cmap, kwargs)
@@ -121,8 +121,8 @@ class UncertaintyDisplay:
             {"interval": self._draw_interval, "error": self._draw_error, "histogram": self._draw_histogram}[self.kind](
                 kwargs
             )
-        place_legend(self.ax_, new)
-        fit_labels(self.ax_)
+        place_legend(self.ax_)
+        fit_labels(self.ax_, *([self.colorbar_.ax] if self.colorbar_ else []))
         return self
 
     def _draw_interval(self, kwargs):
@@ -138,16 +138,24 @@ class UncertaintyDisplay:
         else:
             lower, upper = np.asarray(self.lower)[order], np.asarray(self.upper)[order]
             label = f"{100 * self.level:g} % interval"
-        ax.fill_between(x, lower, upper, color=PALETTE[0], alpha=0.25, lw=0, label=label)
-        ax.plot(x, mean, color=PALETTE[0], label="mean of the members")
-        points = {"s": 12, "color": PALETTE[1], "marker": "s", "alpha": 0.8, "linewidths": 0, "label": "rows", **kwargs}
+        ax.fill_between(x, lower, upper, color=palette(ax)[0], alpha=0.25, lw=0, label=label)
+        ax.plot(x, mean, color=palette(ax)[0], label="mean of the members")
+        points = {
+            "s": 12,
+            "color": palette(ax)[1],
+            "marker": "s",
+            "alpha": 0.8,
+            "linewidths": 0,
+            "label": "rows",
+            **kwargs,
+        }
         ax.scatter(self.X[:, 0], self.y, zorder=3, **points)
         ax.set(xlabel=self.feature_names[0], ylabel="target (target units)")
 
     def _draw_error(self, kwargs):
         ax = self.ax_
         error = np.abs(self.y - self.prediction)
-        points = {"s": 14, "color": PALETTE[0], "alpha": 0.6, "linewidths": 0, "label": "rows", **kwargs}
+        points = {"s": 14, "color": palette(ax)[0], "alpha": 0.6, "linewidths": 0, "label": "rows", **kwargs}
         ax.scatter(self.uncertainty, error, **points)
         most = float(max(self.uncertainty.max(), 1e-300))
         for factor, line in ((1, "-"), (2, "--")):
@@ -159,8 +167,8 @@ class UncertaintyDisplay:
         ax, right = self.ax_, self.y == self.prediction
         edges = np.histogram_bin_edges(self.uncertainty, bins=20, range=(0, max(float(self.uncertainty.max()), 1e-9)))
         for rows, name, color, hatch, line in (
-            (right, "right", PALETTE[0], HATCHES[0], LINES[0]),
-            (~right, "wrong", PALETTE[1], HATCHES[1], LINES[1]),
+            (right, "right", palette(ax)[0], HATCHES[0], LINES[0]),
+            (~right, "wrong", palette(ax)[1], HATCHES[1], LINES[1]),
         ):
             if not rows.any():
                 continue
@@ -185,7 +193,7 @@ class UncertaintyDisplay:
             groups = [(slice(None), "o", None)] if self.classes is None else self._groups()
             limits = {"vmin": float(color.min()), "vmax": float(color.max())}
             if self.kind == "surface":
-                own = {"color": PALETTE[1], "edgecolors": "white"}
+                own = {"color": palette(ax)[1], "edgecolors": "white"}
                 limits, groups = {}, [(slice(None), "o", "rows")]
             for rows, marker, label in groups:
                 style = {**own, **limits, "marker": marker, "label": label, **shared}
@@ -195,7 +203,7 @@ class UncertaintyDisplay:
             drawn = drawn if self.kind == "surface" else points
         else:
             for position, (rows, marker, label) in enumerate(self._groups()):
-                color = PALETTE[(1, 5, 3, 4, 2, 0)[position % 6]]
+                color = palette(ax)[(1, 5, 3, 4, 2, 0)[position % 6]]
                 style = {"color": color, "edgecolors": "white", "marker": marker, "label": label, **shared}
                 ax.scatter(self.X[rows, 0], self.X[rows, 1], **style)
         self.colorbar_ = self.figure_.colorbar(drawn, ax=ax, label=UNIT[self.classes is not None])

@@ -145,7 +145,7 @@ def _batch_norm(layer, own, x, overwrite=False):
     return _affine(own, (x - mean) * torch.rsqrt(var + layer.eps))
 
 
-_RULES = {
+_RULES: dict = {
     nn.Linear: _linear,
     InputScaler: _scaler,
     Dropout: _dropout,

@@ -38,7 +38,7 @@ class Fusion:
     """
 
     def __init__(self, max_members=256, memory=None, progress=False):
-        if not isinstance(max_members, int) or max_members < 1:
+        if not isinstance(max_members, int) or isinstance(max_members, bool) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
         self.max_members = max_members
         self.memory = min(_ENOUGH_MEMORY, _free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else _bytes(memory)

@@ -81,6 +81,11 @@ class NetMixin:
 
     def initialize_optimizer(self, triggered_directly=None):
         """Build the optimizer from its spec."""
+        if not any(parameter.requires_grad for parameter in self.module_.parameters()):
+            raise ValueError(
+                "network must have parameters to train. Got a module that has none which requires a gradient; add a "
+                "layer such as torch.nn.LazyLinear, or unfreeze one."
+            )
         self.optimizer_ = self.optimizer.build(self.get_all_learnable_params(), lr=self.lr)
         self.info_ = self.optimizer.info
         return self

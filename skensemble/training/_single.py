@@ -56,15 +56,19 @@ def forward(module, X, pad, before_each=lambda: None):
         On the CPU.
     """
     device = next((p.device for p in module.parameters()), "cpu")
-    outputs = []
+    outputs, begin = None, 0
     with torch.inference_mode():
         for rows in X.split(_CACHED_ROWS if pad and torch.get_num_threads() == 1 else EVALUATION_ROWS):
             before_each()
             rows, n_rows = rows.contiguous(), len(rows)
             if pad and n_rows % ROW_BLOCK:
                 rows = torch.cat([rows, rows.new_zeros(-n_rows % ROW_BLOCK, *rows.shape[1:])])
-            outputs.append(module(rows.to(device))[:n_rows].cpu())
-    return torch.cat(outputs)
+            part = module(rows.to(device))[:n_rows].cpu()
+            if outputs is None:  # made once: parts that stay would keep what is freed between them from being used
+                outputs = part.new_empty(len(X), *part.shape[1:])
+            outputs[begin : begin + n_rows] = part
+            begin += n_rows
+    return outputs
 
 
 def _is_small(net):

@@ -359,7 +359,7 @@ def forward_together(modules, Xs, pad=True):
     longest = max(map(len, Xs))
     chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules)) if pad else EVALUATION_ROWS
     block = ROW_BLOCK if pad else 1
-    outputs = []
+    outputs = None
     with torch.inference_mode():
         for begin in range(0, longest, chunk):
             parts = [X[begin : begin + chunk] for X in Xs[: 1 if shared else None]]
@@ -367,6 +367,8 @@ def forward_together(modules, Xs, pad=True):
             width = -(-n_rows // block) * block
             parts = [torch.cat([part, part.new_zeros(width - len(part), *part.shape[1:])]) for part in parts]
             X = parts[0] if shared else torch.stack(parts)
-            outputs.append(all_together(params, buffers, X.to(device), shared)[:, :n_rows].cpu())
-        outputs = torch.cat(outputs, dim=1)
+            part = all_together(params, buffers, X.to(device), shared)[:, :n_rows].cpu()
+            if outputs is None:
+                outputs = part.new_empty(len(part), longest, *part.shape[2:])
+            outputs[:, begin : begin + n_rows] = part
     return [output[: len(X)].clone() for output, X in zip(outputs, Xs, strict=True)]

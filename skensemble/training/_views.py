@@ -8,7 +8,7 @@ import torch
 
 from skensemble.training._best_epoch import state_of
 
-_HOOKS = WeakKeyDictionary()  # what has a live member's `state_dict` copy its values
+_HOOKS: WeakKeyDictionary = WeakKeyDictionary()  # what has a live member's `state_dict` copy its values
 
 
 def copy_states(module):
