@@ -96,14 +96,14 @@ def export(model, path, format="onnx"):
     kind = "value"
     if is_classifier(model):
         kind, classes = ("labels" if _has_several_labels(model) else "classes"), _labels(model.classes_)
-    elif inside(torch.zeros(1, model.n_features_in_, dtype=torch.float64)).shape[1] > 1 or _one_column(model):
+    elif inside(torch.zeros(1, _n_features(model), dtype=torch.float64)).shape[1] > 1 or _one_column(model):
         kind = "values"
     network = _Exported(inside, kind).eval().requires_grad_(False)
     if format == "onnx":
         _compute_in_float32(network)
     with _quiet():
         try:
-            program = _traced(network, model.n_features_in_)
+            program = _traced(network, _n_features(model))
         except Exception as error:
             first = (str(error).strip().splitlines() or [""])[0][:200]
             raise ValueError(
@@ -112,6 +112,15 @@ def export(model, path, format="onnx"):
             ) from error
         with replacing(path) as new:
             _WRITERS[format](program, new, _metadata(model, kind, classes), classes)
+
+
+def _n_features(model):
+    """The number of features, also of a Pipeline whose first step is passed through."""
+    found = getattr(model, "n_features_in_", None)
+    if found is not None or model is None:
+        return found
+    parts = [getattr(model, "best_estimator_", None), *(step for _, step in getattr(model, "steps", ()))]
+    return next((n for n in map(_n_features, parts) if n is not None), None)
 
 
 def _compute_in_float32(network):
@@ -134,7 +143,7 @@ def _has_several_labels(model):
 def _one_column(model):
     """Whether a regressor's targets were a matrix of one column, as its predictions are then."""
     with _quiet():  # of names that rows of zeros do not have
-        return model.predict(np.zeros((1, model.n_features_in_))).ndim == 2
+        return model.predict(np.zeros((1, _n_features(model)))).ndim == 2
 
 
 def _labels(classes):
@@ -156,7 +165,7 @@ def _traced(network, n_features):
 
 
 def _metadata(model, kind, classes):
-    n, n_features = "n_samples", int(model.n_features_in_)
+    n, n_features = "n_samples", _n_features(model)
     outputs = {
         "classes": {"probabilities": f"float32 ({n}, n_classes)", "label": f"({n},)"},
         "labels": {"probabilities": f"float32 ({n}, n_labels)", "label": f"int64 ({n}, n_labels)"},
