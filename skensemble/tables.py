@@ -7,6 +7,50 @@ import numpy as np
 READERS = {".csv": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet", ".feather": "read_feather"}
 
 
+def read_frame(path):
+    """Read a table, all columns of it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file whose name ends in .csv, .tsv, .parquet or .feather.
+
+    Returns
+    -------
+    frame : pandas.DataFrame of shape (n_samples, n_columns)
+        Its columns are named by strings.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> from skensemble.tables import read_frame
+    >>> read_frame("nowhere.csv")
+    Traceback (most recent call last):
+    ValueError: nowhere.csv is not a file. Wanted is an existing .csv, .tsv, .parquet or .feather file.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError('Reading a table wants pandas; pip install "skensemble[cli]".') from None
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file. Wanted is an existing {_either(READERS)} file.")
+    if reader is None:
+        raise ValueError(f"{path} ends in {path.suffix or 'nothing'!r}. A file wants to end in {_either(READERS)}.")
+    try:
+        options = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
+        frame = getattr(pandas, reader)(path, **options)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read as {path.suffix.lower()}: {error}") from None
+    frame.columns = frame.columns.map(str)
+    return frame
+
+
 def read_table(path, target=None):
     """Read a table and split off the column to predict.
 
@@ -36,22 +80,7 @@ def read_table(path, target=None):
     Traceback (most recent call last):
     ValueError: nowhere.csv is not a file. Wanted is an existing .csv, .tsv, .parquet or .feather file.
     """
-    try:
-        import pandas
-    except ImportError:
-        raise ImportError('Reading a table wants pandas; pip install "skensemble[cli]".') from None
-    path = Path(path)
-    reader = READERS.get(path.suffix.lower())
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file. Wanted is an existing {_either(READERS)} file.")
-    if reader is None:
-        raise ValueError(f"{path} ends in {path.suffix or 'nothing'!r}. A file wants to end in {_either(READERS)}.")
-    try:
-        options = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
-        frame = getattr(pandas, reader)(path, **options)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read as {path.suffix.lower()}: {error}") from None
-    frame.columns = frame.columns.map(str)
+    frame, path = read_frame(path), Path(path)
     column = "target" if target is None else target
     if column not in frame.columns:
         raise ValueError(f"{path} has no column {column!r}. Name one with --target: {', '.join(frame.columns)}.")

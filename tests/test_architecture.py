@@ -21,6 +21,8 @@ FLOORS = {
     "comparison": 5,
     "tuning": 5.5,  # shares the held-out rows and the folds of floor 5
     "boosting": 4,
+    "exporting": 4.6,  # takes any fitted estimator
+    "persistence": 4.6,
     "candidates": 4.5,  # builds estimators of floor 4 for floor 5
     "_grids": 4.5,
     "selection": 4,

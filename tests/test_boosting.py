@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_iris, load_wine, make_friedman1
+from sklearn.datasets import load_diabetes, load_iris, load_wine, make_classification, make_friedman1
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -365,6 +365,20 @@ def test_corrective_epochs_keep_what_late_rounds_have_learned(monkeypatch):
     for k, of_round in enumerate(rates, 1):
         last = of_round[-1][1]
         np.testing.assert_allclose([rate for rate, _ in of_round], [0.02 * min(1, last / s) / k for _, s in of_round])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("learner", [LinearRegression(), NetRegressor(MLP(hidden_sizes=(4,)), max_epochs=2)])
+def test_cross_fitted_gradient_adds_the_means_of_its_folds(n_classes, learner):
+    X, y = make_classification(
+        120, 5, n_informative=4, n_redundant=0, n_classes=n_classes, n_clusters_per_class=1, random_state=0
+    )
+    y = np.array(["a", "b", "c"])[y]
+    boosted = BoostingClassifier(learner, 3, method="gradient", cross_fit=2, random_state=0).fit(X, y)
+    n_scores = 1 if n_classes == 2 else 3
+    means = [np.mean([e.predict(X).reshape(len(X), n_scores) for e in m.estimators_], 0) for m in boosted.estimators_]
+    scores = boosted._start_scores + np.tensordot(boosted.estimator_weights_, means, 1)
+    np.testing.assert_allclose(boosted.decision_function(X), scores[:, 0] if n_scores == 1 else scores, rtol=1e-9)
 
 
 @pytest.mark.parametrize("loss", list(REGRESSION_LOSSES))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from skensemble.boosting._learners import ByScore, Mean, folds_of, prepare, run_all
 
@@ -85,7 +86,8 @@ class Method:
         if masks == [None]:
             return learners[0], outputs[0]
         order = np.argsort(np.concatenate(masks))
-        return Mean(learners, self.classes), np.concatenate(outputs)[order]
+        classes = self.classes if is_classifier(learners[0]) else None  # of the gradient's regressors it is the mean
+        return Mean(learners, classes), np.concatenate(outputs)[order]
 
     def _thin(self, weight, out, random, normalize):
         """Set the weights of rows to 0 that a fold or the subsample leaves out."""
