@@ -314,3 +314,24 @@ def test_an_unknown_boosting_method_is_one_line(capsys):
     assert code == 2
     assert "gradient" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["compare", "wine", *QUICK], ["search", "wine", "--grid", "lr=0.01,0.1"]])
+def test_what_was_interrupted_is_not_trained_again(capsys, tmp_path, command):
+    command = [*command, "--max-epochs", "2", "--resume", tmp_path / "runs"]
+    code, first, err = run(capsys, *command)
+    assert code == 0, err
+    assert err.splitlines()[-1].startswith("0 networks were read from")
+    assert (tmp_path / "runs").is_dir()
+    code, second, err = run(capsys, *command)
+    assert code == 0, err
+    assert int(err.splitlines()[-1].split()[0]) >= 11
+    one, other = first.splitlines(), second.splitlines()
+    assert other[-1] == one[-1]
+    assert [line[:60] for line in other[:8]] == [line[:60] for line in one[:8]]  # without the seconds
+
+
+def test_resuming_from_a_file_is_refused(capsys, table):
+    code, out, err = run(capsys, "compare", "wine", *QUICK, "--resume", table)
+    assert (code, out) == (2, "")
+    assert "--resume wants a folder" in err

@@ -10,7 +10,7 @@ import typer
 from skensemble._files import new_beside
 from skensemble.cli._app import app, as_one_line
 from skensemble.cli._data import BOOSTING_METHODS, METHODS, Task, check_names, check_share, describe, load, names
-from skensemble.cli._output import check_output, check_report, console, progress_bar, score, table
+from skensemble.cli._output import check_output, check_report, console, kept_in, progress_bar, score, table
 
 
 @app.command()
@@ -46,6 +46,9 @@ def compare(
         Path | None, typer.Option(help="Write the scores of all folds here: .csv or .json.", dir_okay=True)
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write a report here: .html.", dir_okay=True)] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep fitted networks in this folder, and read those that are there.")
+    ] = None,
 ):
     """Compare one network, a bag of it and boosting of it on the same folds, and test the best once."""
     check_share(test_size)
@@ -63,7 +66,7 @@ def compare(
         candidates = default_estimators(X, task=task, **choices, max_epochs=max_epochs, random_state=seed)
         if baselines:
             candidates |= baseline_estimators(X, task=task, random_state=seed)
-        with progress_bar() as progress:
+        with progress_bar() as progress, kept_in(resume):
             options = {"cv": cv, "repeats": repeats, "scoring": scoring, "test_size": test_size, "random_state": seed}
             comparison = run(X, y, candidates, **options, progress=progress)
         if output is not None:

@@ -38,6 +38,21 @@ def check_report(path, data):
 
 
 @contextmanager
+def kept_in(folder):
+    """Keep each fitted network in a folder, and read what is there already; do nothing where there is no folder."""
+    if folder is None:
+        yield
+        return
+    if folder.exists() and not folder.is_dir():
+        raise Refusal(f"--resume wants a folder. Got {folder}, which is a file.")
+    from skensemble.training import fused
+
+    with fused(store=folder, checkpoint_every=30) as fusion:
+        yield
+    print(f"{fusion.n_read} networks were read from {folder}; what was trained is kept there.", file=sys.stderr)
+
+
+@contextmanager
 def progress_bar():
     """A bar on a terminal, else a line per fit, both on standard error."""
     if not sys.stderr.isatty():

@@ -7,7 +7,7 @@ import typer
 
 from skensemble.cli._app import Refusal, app, as_one_line
 from skensemble.cli._data import BOOSTING_METHODS, METHODS, Task, check_names, check_share, describe, load
-from skensemble.cli._output import check_report, console, progress_bar, score, table
+from skensemble.cli._output import check_report, console, kept_in, progress_bar, score, table
 from skensemble.cli._words import grid_of_words
 
 _SHOWN = 20  # settings; the report has all of them
@@ -49,6 +49,9 @@ def search(
     test_size: Annotated[float, typer.Option(help="Share of the rows held out for the one test.")] = 0.2,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Makes the result repeatable.")] = 0,
     report: Annotated[Path | None, typer.Option(help="Write a report here: .html.", dir_okay=True)] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep fitted networks in this folder, and read those that are there.")
+    ] = None,
 ):
     """Search settings by cross-validation, refit the best and test it once."""
     check_share(test_size)
@@ -71,7 +74,7 @@ def search(
             X, task=task, **choices, boosting_method=boosting_method, random_state=seed
         ).values()
         check_values(model, *full_grid(model, wanted))
-        with progress_bar() as progress:
+        with progress_bar() as progress, kept_in(resume):
             options = {"cv": cv, "scoring": scoring, "test_size": test_size, "random_state": seed}
             found = run(X, y, model, wanted, n_random=random, **options, progress=progress)
         if report is not None:
