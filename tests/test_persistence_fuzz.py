@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -199,6 +200,9 @@ ARRAYS = [
     *(resized(f"({shape},)") for shape in ("10**12", "1000000000000", "-1", "1000000, 1000000, 0, -1", "1e300", "[]")),
     resized("(float('nan'),)"),
     resized("(1,)", "|O"),
+    resized("(10000000000,)", "<U0"),
+    resized("(10000000000, 0)")[:-8],
+    resized("(0, 10000000000)")[:-8],
     resized("(1,)", "<U1000000000"),
     b"",
     b"\x93NUMPY",
@@ -317,6 +321,18 @@ def test_a_network_larger_than_its_tensors_is_refused_without_memory(model_file,
                     }
 
         assert refused(with_schema(model_file[0], change), tmp_path / "model.ske") is not None
+
+
+@pytest.mark.parametrize("spec", [ske.MLP([4]), ske.ConvNet((2, 2), [4])])
+def test_more_layers_than_tensors_are_refused_before_they_are_built(spec, tmp_path):
+    """An array of many small numbers is short as bytes, and long as layers."""
+    model = ske.NetClassifier(spec, max_epochs=1).fit(X, Y)
+    record = model.net_.module
+    record.spec = clone(spec)
+    name = "hidden_sizes" if isinstance(spec, ske.MLP) else "channels"
+    setattr(record.spec, name, np.ones(10**6, np.int8))
+    with pytest.raises(ske.ModelFileError, match="too few for its network"):
+        ske.save(model, tmp_path / "model.ske")
 
 
 def raw_zip(members, compression=zipfile.ZIP_STORED):
