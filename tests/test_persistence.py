@@ -216,6 +216,22 @@ def test_training_goes_on_as_without_a_file(name, words, tmp_path):
     assert again.loss_curve_ == model.loss_curve_
 
 
+class Noisy(Own):
+    """A user's own network that draws from torch's global state in training."""
+
+    def forward(self, x):
+        return super().forward(x + torch.randn_like(x) if self.training else x)
+
+
+def test_a_network_of_the_users_own_goes_on_as_without_a_file(words, tmp_path):
+    X, y = words
+    model = classifier(network=Noisy).fit(X, y)
+    again = there_and_back(model, tmp_path, trusted=[Noisy])
+    for net in (model, again):
+        net.partial_fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+
+
 def test_a_stack_goes_on_as_without_a_file(words, tmp_path):
     X, y = words
     with ske.fused():

@@ -18,6 +18,7 @@ from skensemble.persistence._container import ModelFileError, stored_members
 from skensemble.persistence._types import is_known
 
 _DEEPEST = 90
+_LONGEST_EMPTY = 10**6
 _KEY_TYPES = {"builtins.str": str, "builtins.int": int, "builtins.float": float}
 _SCALARS = (str, int, float, bool, type(None))
 # where each kind of node has other nodes: a key, the keys of a dict, or "*" for those of a list or a dict
@@ -191,7 +192,10 @@ def check_npy(content):
     shape, _, dtype = readers[version](stream)
     if dtype.kind not in "biufcUSMmV" or dtype.hasobject or dtype.subdtype is not None:
         raise _wrong("an array of neither numbers nor text")
-    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
+    n_bytes = len(content) - stream.tell()
+    # what has no bytes may still be long, and lists of it longer
+    endless = dtype.itemsize == 0 or (n_bytes == 0 and max(shape, default=0) > _LONGEST_EMPTY)
+    if endless or any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != n_bytes:
         raise _wrong("an array whose shape is not that of its bytes")
 
 

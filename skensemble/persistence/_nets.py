@@ -1,6 +1,7 @@
 """A fitted estimator's skorch net as data, and a net from that."""
 
 import copy
+import numbers
 import warnings
 from functools import partial
 
@@ -90,8 +91,14 @@ def _restored_stream(told, tensors):
     for name, state in told["normals"].items():
         values["_normals"][name] = torch.Generator().set_state(take_out(state, tensors))
     for name in ("input", "weight"):
-        values["_normal_seeds"][name] = np.random.SeedSequence(**told["normal_seeds"][name])
-    values["_foreign_states"] = take_out(told["foreign_states"], tensors)
+        seed = told["normal_seeds"][name]
+        values["_normal_seeds"][name] = np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
+    states = take_out(told["foreign_states"], tensors)
+    if states is not None:
+        np.random.RandomState().set_state(states[1])
+        if not 0 <= states[1][2] <= 624:  # numpy would read beyond its numbers
+            raise ModelFileError("The structure holds a random state that is none; the file is damaged.")
+    values["_foreign_states"] = states
     return stream
 
 
@@ -116,7 +123,8 @@ def restore_net(estimator, record, tensors, trusted):
     builder = ModuleBuilder(
         record["spec"], int(record["n_inputs"]), int(record["n_outputs"]), int(record["seed"]), record["scaling"]
     )
-    if builder.n_outputs != estimator._n_outputs or builder.n_inputs != estimator.n_features_in_:
+    n_classes = len(estimator.classes_) if hasattr(estimator, "classes_") else builder.n_outputs
+    if {builder.n_outputs, n_classes} != {estimator._n_outputs} or builder.n_inputs != estimator.n_features_in_:
         raise ModelFileError("An estimator and its network do not fit each other; the file is damaged.")
     module = _restored_module(builder, record["state"], tensors)
     net = estimator._net_class(
@@ -161,8 +169,10 @@ def _restored_module(builder, keys, tensors):
     """Build a module without memory where its spec is ours, so that a file cannot ask for more than it brings."""
     spec = builder.spec
     if type(spec) in _BUILT_IN:
-        if type(spec) is ResNet and not 0 <= spec.n_blocks <= len(keys):
-            raise ModelFileError(f"The file has {len(keys)} tensors for {spec.n_blocks} blocks; it is damaged.")
+        sizes = [getattr(spec, name, ()) for name in ("hidden_sizes", "channels")]
+        n_layers = [1 if isinstance(size, numbers.Integral) else len(size) for size in sizes]
+        if max(getattr(spec, "n_blocks", 0), *n_layers) > len(keys):
+            raise ModelFileError(f"The file has {len(keys)} tensors, too few for its network; it is damaged.")
         with torch.device("meta"):
             module = spec.build(builder.n_inputs, builder.n_outputs)
             if builder.scaling is not None:
