@@ -26,8 +26,11 @@ def real_data():
 
 @pytest.fixture(scope="module", autouse=True)
 def no_worker_processes():
-    """Send away joblib's worker processes, whose threads would stay until the count of the next module's tests."""
+    """Send away joblib's worker processes and tqdm's monitor, whose threads the next module's tests would count."""
     yield
+    for thread in threading.enumerate():
+        if type(thread).__name__ == "TMonitor":
+            thread.exit()
     if any("ExecutorManager" in type(thread).__name__ for thread in threading.enumerate()):
         loky.get_reusable_executor().shutdown(wait=True)
 

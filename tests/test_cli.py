@@ -89,7 +89,7 @@ def test_the_task_is_guessed_from_the_target_unless_given(capsys, table):
     assert "regression of values from 1 to 4" in out
 
 
-@pytest.mark.parametrize("name", ["credit_a", "ames_house_prices"])
+@pytest.mark.parametrize("name", ["credit_a", pytest.param("ames_house_prices", marks=pytest.mark.slow)])
 def test_real_tables(capsys, tmp_path, name):
     if not (DATA / f"{name}.parquet").exists():
         pytest.skip("needs the shared data sets")

@@ -184,7 +184,10 @@ def test_default_estimators_are_a_network_a_bag_and_boosting():
     assert found.scores.query("metric == 'accuracy'").groupby("estimator")["validation"].mean().nunique() > 1
 
 
-@pytest.mark.parametrize("name, n_rows", [("credit_a", 200), ("breast_w", 200), ("ames_house_prices", 90)])
+@pytest.mark.parametrize(
+    "name, n_rows",
+    [("credit_a", 200), ("breast_w", 200), pytest.param("ames_house_prices", 90, marks=pytest.mark.slow)],
+)
 def test_text_categories_and_gaps_are_handled_inside_the_pipeline(name, n_rows):
     if not (DATA / f"{name}.parquet").exists():
         pytest.skip("needs the shared data sets")

@@ -234,11 +234,18 @@ def pyplot():
     matplotlib.use("Agg", force=True)
     import matplotlib.pyplot
 
+    matplotlib.pyplot.close("all")
     yield matplotlib.pyplot
     matplotlib.pyplot.close("all")
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+SLOW = ("plot_bagging_against_boosting", "plot_bias_variance", "plot_flat_minima")  # half a minute each
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem) for path in EXAMPLES],
+)
 def test_example(path, pyplot, monkeypatch, capsys):
     monkeypatch.setattr(pyplot, "show", lambda: None)
     with warnings.catch_warnings():

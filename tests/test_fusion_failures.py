@@ -248,7 +248,8 @@ def test_a_generator_that_is_dropped():
 # ---- neither load nor order ----
 
 
-def test_load_changes_neither_stacks_nor_numbers():
+@pytest.mark.parametrize("n_repetitions", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_load_changes_neither_stacks_nor_numbers(n_repetitions):
     """Tasks are delayed at random and a thread keeps the interpreter busy: every repetition is the same to the bit."""
     delays, stop = random.Random(0), threading.Event()
 
@@ -270,7 +271,7 @@ def test_load_changes_neither_stacks_nor_numbers():
     sys.setswitchinterval(1e-4)
     try:
         seen = []
-        for _ in range(20):
+        for _ in range(n_repetitions):
             with ske.fused(max_members=7) as fusion:
                 results = Parallel()(delayed(late)(inner, i) for i in range(4))
             seen.append(([(s.n_members, s.n_rows, s.optimizers) for s in fusion.stacks], results))

@@ -1,13 +1,18 @@
 """What training has made of a net so far, as data: taken from one, and put into another that has not trained yet."""
 
 from dataclasses import dataclass
+from functools import cache
 from types import BuiltinFunctionType, FunctionType
 
 import torch
 
 from skensemble.training._pack import CannotStore, Packed, pack
 
-_OF_EVERY_OPTIMIZER = {*vars(torch.optim.Optimizer([torch.zeros(1)], {})), "step", "_opt_called"}
+
+@cache
+def _of_every_optimizer():
+    """Attributes that each has; asked late, since torch's first optimizer imports its compiler."""
+    return {*vars(torch.optim.Optimizer([torch.zeros(1)], {})), "step", "_opt_called"}
 
 
 @dataclass
@@ -111,7 +116,7 @@ def optimizer_attributes(optimizer):
     """
     attributes = {}
     for name, value in vars(optimizer).items():
-        if name in _OF_EVERY_OPTIMIZER or isinstance(value, (FunctionType, BuiltinFunctionType)):
+        if name in _of_every_optimizer() or isinstance(value, (FunctionType, BuiltinFunctionType)):
             continue
         if isinstance(value, list) and any(isinstance(item, torch.nn.Parameter) for item in value):
             continue  # the parameters that it was given
@@ -159,7 +164,7 @@ def _put_back_optimizer(optimizer, kept):
     for group, settings in zip(optimizer.param_groups, kept["settings"], strict=True):
         group.update({name: value for name, value in settings.items() if name not in ("params", "param_names")})
     for name, value in kept["attributes"].items():
-        if name in _OF_EVERY_OPTIMIZER or hasattr(type(optimizer), name):
+        if name in _of_every_optimizer() or hasattr(type(optimizer), name):
             raise ValueError("it names what no optimizer keeps")
         setattr(optimizer, name, value)
 
