@@ -134,6 +134,7 @@ def test_a_search_that_is_killed_and_started_again_ends_as_the_uninterrupted(tmp
     assert len(Store(store).list()) == 4 * 3 * 4 + 4
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_store(tmp_path):
     store = str(tmp_path / "store")
     pairs = [start(tmp_path, store, f"run{i}", 10) for i in range(2)]

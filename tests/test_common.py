@@ -78,6 +78,7 @@ def test_boosting_with_its_defaults(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["NetClassifier", "NetRegressor"])
 def test_checks_that_need_array_api(kind):
     """scikit-learn skips these unless a variable is set before it is imported."""

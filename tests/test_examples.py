@@ -239,13 +239,15 @@ def pyplot():
     matplotlib.pyplot.close("all")
 
 
-SLOW = ("plot_bagging_against_boosting", "plot_bias_variance", "plot_flat_minima")  # half a minute each
+# A quarter of a minute or more each.
+SLOW = ("augmented_images", "bagging_against_boosting", "bias_variance", "flat_minima", "regularizers")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem) for path in EXAMPLES],
-)
+def marked(path):
+    return pytest.param(path, marks=pytest.mark.slow if path.stem[5:] in SLOW else (), id=path.stem)
+
+
+@pytest.mark.parametrize("path", map(marked, EXAMPLES))
 def test_example(path, pyplot, monkeypatch, capsys):
     monkeypatch.setattr(pyplot, "show", lambda: None)
     with warnings.catch_warnings():
