@@ -247,7 +247,7 @@ def marked(path):
     return pytest.param(path, marks=pytest.mark.slow if path.stem[5:] in SLOW else (), id=path.stem)
 
 
-@pytest.mark.parametrize("path", map(marked, EXAMPLES))
+@pytest.mark.parametrize("path", [marked(path) for path in EXAMPLES])
 def test_example(path, pyplot, monkeypatch, capsys):
     monkeypatch.setattr(pyplot, "show", lambda: None)
     with warnings.catch_warnings():
