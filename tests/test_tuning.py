@@ -1,5 +1,7 @@
 """search: scikit-learn's own search on the training rows, short names, failures told, test rows scored once."""
 
+import pickle
+import threading
 import warnings
 
 import joblib
@@ -21,6 +23,7 @@ from skensemble import NetClassifier, NetRegressor, fused
 from skensemble._grids import check_values, full_grid, short_names
 from skensemble._search_words import word
 from skensemble.comparison import compare
+from skensemble.comparison._compare import _Progress
 from skensemble.tuning import search
 from skensemble.tuning._ensembles import make_ensemble
 
@@ -241,6 +244,26 @@ def test_progress_is_told_of_every_fit():
     assert {total for _, total, _ in calls} == {7}
     assert calls[0][2] == "max_depth=1"
     assert calls[-1][2] == "refit of the best"
+
+
+def test_progress_counts_in_order_whichever_thread_a_fit_ends_in():
+    calls, first, second = [], threading.Event(), threading.Event()
+
+    def report(n_done, n_total, label):
+        if n_done == 1:
+            first.set()
+            second.wait(0.2)  # as long as it may take the other to come in between, if it can
+        calls.append(n_done)
+
+    tick = _Progress(report, 2)
+    thread = threading.Thread(target=tick, args=("one",))
+    thread.start()
+    first.wait()
+    tick("two")
+    second.set()
+    thread.join()
+    assert calls == [1, 2]
+    assert pickle.loads(pickle.dumps(_Progress(print, 3))).report is None
 
 
 @pytest.mark.parametrize(

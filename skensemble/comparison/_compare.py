@@ -1,6 +1,7 @@
 """`compare`: estimators scored on the same folds, and the best of them tested once."""
 
 import logging
+import threading
 
 import numpy as np
 from sklearn.base import clone
@@ -139,17 +140,25 @@ def compare(
 
 
 class _Progress:
-    """Counts finished fits."""
+    """Counts finished fits, from whichever thread they come."""
 
     def __init__(self, report, n_total):
         self.report, self.n_total, self.n_done = report, n_total, 0
+        self._lock = threading.Lock()
+
+    def __getstate__(self):  # a worker process can count for nobody
+        return {"report": None, "n_total": self.n_total}
+
+    def __setstate__(self, state):
+        self.__init__(**state)
 
     def __call__(self, label):
-        self.n_done += 1
-        if callable(self.report):
-            self.report(self.n_done, self.n_total, label)
-        elif self.report:
-            _LOG.info("%d of %d: %s", self.n_done, self.n_total, label)
+        with self._lock:
+            self.n_done += 1
+            if callable(self.report):
+                self.report(self.n_done, self.n_total, label)
+            elif self.report:
+                _LOG.info("%d of %d: %s", self.n_done, self.n_total, label)
 
 
 def _write_ledger(n_rows, fits, folds, splits, best, watched, train, test):

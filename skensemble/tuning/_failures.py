@@ -30,9 +30,10 @@ class NotingScorer:
             if not np.isfinite(value):
                 self.failures[f"the score is {value}"] = None
         if id(estimator) in self._seen:  # the validation rows come first, the training rows second
-            params = estimator.get_params(deep=True)
-            self.tick(describe(params, self.names))
-        self._seen.add(id(estimator))
+            self._seen.discard(id(estimator))  # which the next estimator may have
+            self.tick(describe(estimator.get_params(deep=True), self.names))
+        else:
+            self._seen.add(id(estimator))
         return value
 
 
