@@ -65,7 +65,10 @@ def test_gradient_of_squared_error_is_gradient_boosting_stage_by_stage():
 
 # Mean log loss of both, ours first: 0.121 and 0.131, 0.165 and 0.149 (the difference is 0.6 of its standard error),
 # 0.222 and 0.243.
-@pytest.mark.parametrize(("load", "n_folds"), [(load_breast_cancer, 5), (load_wine, 5), (load_digits, 3)])
+@pytest.mark.parametrize(
+    ("load", "n_folds"),
+    [(load_breast_cancer, 5), (load_wine, 5), pytest.param(load_digits, 3, marks=pytest.mark.slow)],
+)
 def test_gradient_reaches_the_log_loss_of_gradient_boosting(load, n_folds):
     X, y = load(return_X_y=True)
     cv = StratifiedKFold(n_folds, shuffle=True, random_state=0)

@@ -102,7 +102,8 @@ def assert_results_agree(one, other):
         np.testing.assert_allclose(one[name], other[name], rtol=1e-7, atol=1e-10)
 
 
-@pytest.mark.parametrize("n_kills", [1, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_kills", [3, 30])
 def test_a_search_that_is_killed_and_started_again_ends_as_the_uninterrupted(tmp_path, n_kills):
     epochs = 30 if n_kills == 3 else 150
     process, expected = start(tmp_path, "", "expected", epochs)

@@ -269,6 +269,7 @@ def test_help_needs_neither_torch_nor_scikit_learn():
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+@pytest.mark.slow
 def test_compare_with_baselines_repeats_and_a_report(capsys, table, tmp_path):
     report, output = tmp_path / "r.html", tmp_path / "s.json"
     options = ["--methods", "single", "--baselines", "--repeats", "2", "--report", report, "--output", output]

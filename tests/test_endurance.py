@@ -62,7 +62,7 @@ print("well")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
-    ("warm", "many", "megabytes"), [(20, 80, 20), pytest.param(100, 1000, 20, marks=pytest.mark.slow)]
+    ("warm", "many", "megabytes"), [(10, 40, 20), pytest.param(100, 1000, 20, marks=pytest.mark.slow)]
 )
 def test_many_fits_and_predictions_leak_neither_memory_nor_threads(warm, many, megabytes):
     script = textwrap.dedent(_MANY).format(warm=warm, many=many, megabytes=megabytes)

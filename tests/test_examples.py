@@ -239,8 +239,8 @@ def pyplot():
     matplotlib.pyplot.close("all")
 
 
-# A quarter of a minute or more each.
-SLOW = ("augmented_images", "bagging_against_boosting", "bias_variance", "flat_minima", "regularizers")
+# Ten seconds and more each.
+SLOW = ("augmented_images", "bagging_against_boosting", "batch_sizes", "bias_variance", "flat_minima", "regularizers")
 
 
 def marked(path):
