@@ -88,3 +88,16 @@ def test_a_view_of_a_file_that_is_not_one_block_is_copied(tmp_path):
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
     for view in (mapped[::2], mapped[:, 1:3], mapped.T, mapped[::-1]):
         np.testing.assert_array_equal(as_tensor(view).numpy(), view)
+
+
+def test_a_file_that_is_gone_or_replaced_is_copied_as_it_was_mapped(tmp_path):
+    path, other = tmp_path / "rows.npy", tmp_path / "other.npy"
+    rows = np.arange(4000.0).reshape(100, 40)
+    np.save(path, rows)
+    mapped = np.load(path, mmap_mode="r")
+    for new in (rows + 1, rows[:2]):
+        np.save(other, new)
+        other.replace(path)
+        np.testing.assert_array_equal(as_tensor(mapped).numpy(), rows)
+    path.unlink()
+    np.testing.assert_array_equal(as_tensor(mapped).numpy(), rows)
