@@ -221,7 +221,8 @@ def test_gap_is_drawn_between_the_means():
     for line, errors in zip(display.lines_, (train, validation), strict=True):
         np.testing.assert_allclose(line.get_ydata(), errors.mean(axis=0))
     np.testing.assert_allclose(display.gap, (validation - train).mean(axis=0))
-    found = ske.generalization_gap(LogisticRegression(), *make_moons(90, random_state=0), over="rows", cv=3)
+    rows = make_moons(90, random_state=0)
+    found = ske.generalization_gap(LogisticRegression(), *rows, over="rows", cv=3, random_state=0)
     np.testing.assert_allclose(plots.GeneralizationGapDisplay.from_result(found).gap, found.gap.mean(axis=0))
     display = plots.GeneralizationGapDisplay.from_predictions([0, 1], [[0, 0], [0, 1]], [1, 1], [[0, 1], [0, 0]])
     assert (display.train.tolist(), display.validation.tolist()) == ([[0.5, 0.0]], [[0.5, 1.0]])
