@@ -1,6 +1,7 @@
 """The floors of the package: who may import whom, and what only one module may do."""
 
 import ast
+import copy
 import importlib
 import importlib.util
 import subprocess
@@ -48,6 +49,7 @@ FLOORS = {
     "_search_words": 1.5,
     "_spec": 0,
     "_statistics": 0,
+    "_types": -1,  # names for types, below all
 }
 # Outside packages that only these modules may import.
 ONLY = {
@@ -59,14 +61,21 @@ ONLY = {
 
 
 def imports(tree):
-    """Yield (module, name) for every import, at any depth; name is None for ``import module``."""
-    for node in ast.walk(tree):
+    """Yield (module, name) for every import that runs, at any depth; name is None for ``import module``."""
+    for node in ast.walk(WithoutTypes().visit(copy.deepcopy(tree))):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, None
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 yield ("." * node.level) + (node.module or ""), alias.name
+
+
+class WithoutTypes(ast.NodeTransformer):
+    """Leave out ``if TYPE_CHECKING:``, under which a signature may name what stands on a higher floor."""
+
+    def visit_If(self, node):
+        return None if getattr(node.test, "id", None) == "TYPE_CHECKING" else self.generic_visit(node)
 
 
 def violations(package):

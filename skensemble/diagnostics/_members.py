@@ -1,14 +1,19 @@
 """What each member of an ensemble says of rows, whatever kind of ensemble it is."""
 
+from __future__ import annotations
+
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skensemble._compat import fused_unless_chosen
+from skensemble._types import Array, Ensemble, Floats, Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +32,13 @@ class Members:
         Whether each output is a label that a row may have beside the others.
     """
 
-    predictions: np.ndarray
-    classes: np.ndarray | None
-    weights: np.ndarray
+    predictions: Floats
+    classes: Array | None
+    weights: Floats
     multilabel: bool = False
 
     @property
-    def mean(self):
+    def mean(self) -> Floats:
         """The weighted mean over the members, of shape (n_samples, n_outputs)."""
         return np.tensordot(self.weights, self.predictions, axes=1)
 
@@ -55,14 +60,14 @@ class Team:
         Whether members know classes by their positions in `classes`.
     """
 
-    estimators: list
-    inputs: list
-    weights: object = None
-    classes: object = None
+    estimators: list[Any]
+    inputs: list[Any]
+    weights: ArrayLike | None = None
+    classes: Any = None
     codes: bool = False
 
 
-def member_predictions(ensemble, X):
+def member_predictions(ensemble: Ensemble, X: ArrayLike) -> Members:
     """Read the members of an ensemble.
 
     Parameters
@@ -104,7 +109,7 @@ def member_predictions(ensemble, X):
     )
 
 
-def unwrapped(ensemble, *tables):
+def unwrapped(ensemble: Any, *tables: ArrayLike) -> tuple[Any, list[Any]]:
     """Go through searches and pipelines to the estimator at their core, and transform rows on the way.
 
     Parameters
@@ -141,7 +146,7 @@ def unwrapped(ensemble, *tables):
             return ensemble, tables
 
 
-def positions_of(y, classes):
+def positions_of(y: Array, classes: Array) -> Integers:
     """Where labels stand among classes.
 
     Parameters
@@ -168,7 +173,7 @@ def positions_of(y, classes):
     return at
 
 
-def normalized(weights, n_members):
+def normalized(weights: ArrayLike | None, n_members: int) -> Floats:
     """Let the weights of members add up to 1; None is the same for all."""
     if weights is None:
         return np.full(n_members, 1 / n_members)
@@ -180,14 +185,14 @@ def normalized(weights, n_members):
     return weights / weights.sum()
 
 
-def _kind(estimator):
+def _kind(estimator: Any) -> str | None:
     """Whether it is a "classifier", a "regressor" or None of both."""
     if not hasattr(estimator, "__sklearn_tags__"):
         return None
     return "classifier" if is_classifier(estimator) else "regressor" if is_regressor(estimator) else None
 
 
-def _ask(team):
+def _ask(team: Team) -> Members:
     """Have the members of a team predict, networks among them as a stack."""
     if not team.estimators:
         raise ValueError("An ensemble must have a member at least. Got none.")
@@ -216,7 +221,7 @@ def _ask(team):
     return Members(predictions, classes, normalized(team.weights, len(predictions)), multilabel)
 
 
-def _union(classes):
+def _union(classes: list[Array]) -> Array:
     """All classes that any member knows; members of folds and bootstraps may lack some."""
     kinds = {np.asarray(own).dtype.kind in "OUS" for own in classes}
     if len(kinds) > 1:
@@ -224,13 +229,13 @@ def _union(classes):
     return np.unique(np.concatenate(classes))
 
 
-def _values(estimator, X):
+def _values(estimator: Any, X: Any) -> Floats:
     """Values that a regressor predicts, of shape (n_samples, n_outputs)."""
     values = np.asarray(estimator.predict(X), dtype=np.float64)
     return values.reshape(len(values), -1)
 
 
-def _class_probabilities(estimator, X, classes, codes):
+def _class_probabilities(estimator: Any, X: Any, classes: Any, codes: bool) -> Floats:
     """Probabilities of all classes, of shape (n_samples, n_classes); votes where a member has none."""
     if hasattr(estimator, "predict_proba"):
         proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
@@ -242,7 +247,7 @@ def _class_probabilities(estimator, X, classes, codes):
     return np.eye(len(classes))[labels.astype(int) if codes else positions_of(labels, classes)]
 
 
-def _label_probabilities(estimator, X, classes, codes):
+def _label_probabilities(estimator: Any, X: Any, classes: Any, codes: bool) -> Floats:
     """Probabilities that rows have each label of a 0/1 matrix, of shape (n_samples, n_labels)."""
     if not hasattr(estimator, "predict_proba"):
         return np.asarray(estimator.predict(X), dtype=np.float64)
@@ -258,14 +263,14 @@ def _label_probabilities(estimator, X, classes, codes):
     return np.stack([p @ (np.asarray(own) == 1) for p, own in zip(proba, classes, strict=True)], axis=1)
 
 
-def _checked(ensemble, X, dtype=None):
+def _checked(ensemble: Any, X: Any, dtype: DTypeLike | None = None) -> Any:
     """Rows as an ensemble that checks them itself hands them to its members."""
     return validate_data(
         ensemble, X, reset=False, dtype=dtype, accept_sparse=["csr", "csc"], ensure_all_finite=False, allow_nd=True
     )
 
 
-def _boosted(booster, X):
+def _boosted(booster: Any, X: Any) -> Members:
     """Our boosting: members with weights, or for sums of scores, which are no predictions, its stages."""
     if getattr(booster, "_fitted_method", None) in ("gradient", "stagewise"):
         return _stages(booster, X)
@@ -274,7 +279,7 @@ def _boosted(booster, X):
     return Members(predictions, booster.classes_ if is_classifier(booster) else None, weights)
 
 
-def _stages(booster, X):
+def _stages(booster: Any, X: Any) -> Members:
     """The sums of the second half of a sequence, as a virtual ensemble."""
     name = "staged_predict_proba" if is_classifier(booster) else "staged_predict"
     stages = [np.asarray(stage, dtype=np.float64) for stage in getattr(booster, name)(X)]
@@ -283,7 +288,7 @@ def _stages(booster, X):
     return Members(stages.reshape(*stages.shape[:2], -1), classes, normalized(None, len(stages)))
 
 
-def _snapshots(network, X):
+def _snapshots(network: Any, X: Any) -> Team:
     """A network's snapshots, each as a network that has no other."""
     members = [copy.copy(network) for _ in network.snapshots_]
     for member, module in zip(members, network.snapshots_, strict=True):
@@ -291,14 +296,14 @@ def _snapshots(network, X):
     return Team(members, [X] * len(members))
 
 
-def _bag(bag, X):
+def _bag(bag: Any, X: Any) -> Team:
     X = _checked(bag, X)
     every = np.arange(X.shape[1])
     inputs = [X if np.array_equal(own, every) else X[:, own] for own in bag.estimators_features_]
     return Team(list(bag.estimators_), inputs, classes=getattr(bag, "classes_", None), codes=True)
 
 
-def _stack(stack, X):
+def _stack(stack: Any, X: Any) -> Team:
     """What goes into a stack's last estimator, all with the same weight; members fitted before know the labels."""
     codes = getattr(stack, "cv", None) != "prefit"
     return Team(
@@ -306,7 +311,7 @@ def _stack(stack, X):
     )
 
 
-def _vote(vote, X):
+def _vote(vote: Any, X: Any) -> Team:
     weights = vote.weights
     if weights is not None:
         weights = [weight for weight, (_, member) in zip(weights, vote.estimators, strict=True) if member != "drop"]
@@ -314,13 +319,13 @@ def _vote(vote, X):
     return Team(members, [X] * len(members), weights, getattr(vote, "classes_", None), codes=True)
 
 
-def _adaboost(booster, X):
+def _adaboost(booster: Any, X: Any) -> Team:
     members, X = list(booster.estimators_), _checked(booster, X)
     weights = booster.estimator_weights_[: len(members)]
     return Team(members, [X] * len(members), weights, getattr(booster, "classes_", None))
 
 
-def _forest(forest, X):
+def _forest(forest: Any, X: Any) -> Team:
     X = _checked(forest, X, dtype=np.float32)
     members = list(forest.estimators_)
     return Team(members, [X] * len(members), classes=getattr(forest, "classes_", None), codes=True)

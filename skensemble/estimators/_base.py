@@ -1,17 +1,22 @@
 """What `NetClassifier` and `NetRegressor` share: from checked arrays to a job, and from rows to outputs."""
 
+from __future__ import annotations
+
 from abc import ABCMeta, abstractmethod
 from functools import partial
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_context
 from skensemble._random import Stream, seed_from
+from skensemble._types import Array
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
 from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of, of_mean_one
@@ -77,7 +82,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of the specs included, also where these are plain strings.
 
         Parameters
@@ -116,7 +121,9 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         """Weight of each row by its class, or None."""
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, init_score=None):
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, init_score: ArrayLike | None = None
+    ) -> Self:
         """Train a network on rows and their targets.
 
         Parameters
@@ -353,7 +360,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             self.best_epoch_ = net.best_.epoch
 
     @property
-    def module_(self):
+    def module_(self) -> torch.nn.Module:
         """The trained `torch.nn.Module`."""
         check_is_fitted(self)
         return self.net_.module_
@@ -374,7 +381,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         """One output for each row from those of several members, an array of shape (n_members, n_rows, n_outputs)."""
         return outputs.mean(axis=0)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Array:
         """Predict the targets of rows.
 
         Parameters

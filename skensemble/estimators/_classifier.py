@@ -1,7 +1,13 @@
 """Torch networks as classifiers."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self
+
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.special import expit, log_expit, log_softmax, logsumexp
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
@@ -10,7 +16,15 @@ from sklearn.utils.validation import column_or_1d
 from torch import nn
 
 from skensemble._compat import StrOptions, check_partial_fit_first_call, fit_context
+from skensemble._spec import NetworkLike
+from skensemble._types import Array, Floats, Integers, RandomState
+from skensemble.augmentation import Augmentation
+from skensemble.averaging import Averaging
 from skensemble.estimators._base import NetEstimator
+from skensemble.estimators._parts import Loss, Validation
+from skensemble.optimizers import OptimizerLike
+from skensemble.regularizers import WeightNoise
+from skensemble.schedules import Rule
 from skensemble.training import ClassifierNet, RegressorNet
 
 
@@ -142,40 +156,49 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     }
     _y_numeric = False
 
+    classes_: Array
+    n_features_in_: int
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    validation_indices_: Integers | None
+    snapshots_: list[nn.Module] | None
+    best_epoch_: int
+
     def __init__(
         self,
-        network="mlp",
+        network: NetworkLike = "mlp",
         *,
-        optimizer="adam",
-        lr=None,
-        lr_schedule=None,
-        max_epochs=50,
-        batch_size=128,
-        loss=None,
-        class_weight=None,
-        l1=0.0,
-        l2=0.0,
-        label_smoothing=0.0,
-        mixup=0.0,
-        cutmix=0.0,
-        input_noise=0.0,
-        weight_noise=0.0,
-        augment=None,
-        grad_clip=None,
-        averaging=None,
-        snapshots=None,
-        early_stopping=False,
-        validation="split",
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        scale_inputs=True,
-        callbacks=None,
-        warm_start=False,
-        device="cpu",
-        random_state=None,
-        verbose=0,
-    ):
+        optimizer: OptimizerLike = "adam",
+        lr: float | None = None,
+        lr_schedule: Rule = None,
+        max_epochs: int = 50,
+        batch_size: int | Literal["full"] = 128,
+        loss: Loss = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        l1: float | None = 0.0,
+        l2: float | None = 0.0,
+        label_smoothing: float | None = 0.0,
+        mixup: float | None = 0.0,
+        cutmix: float | None = 0.0,
+        input_noise: float | None = 0.0,
+        weight_noise: float | WeightNoise | None = 0.0,
+        augment: str | Augmentation | Callable[..., Any] | None = None,
+        grad_clip: float | None = None,
+        averaging: Literal["swa", "ema"] | Averaging | None = None,
+        snapshots: int | None = None,
+        early_stopping: bool = False,
+        validation: Validation = "split",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        scale_inputs: bool = True,
+        callbacks: Sequence[Any] | None = None,
+        warm_start: bool = False,
+        device: str | torch.device = "cpu",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.lr = lr
@@ -213,7 +236,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Go through rows once, from the current parameters where there are any.
 
         Inputs are scaled as the first call's rows ask for.
@@ -238,7 +263,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         check_partial_fit_first_call(self, classes)
         return self._fit_once_more(X, y, sample_weight, classes=self.classes_)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> Floats:
         """Probabilities of the classes.
 
         Parameters
@@ -254,7 +279,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         outputs = self._outputs(X)
         return expit(outputs) if self._multilabel else torch.softmax(torch.from_numpy(outputs), 1).numpy()
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> Floats:
         """Logarithms of the probabilities of the classes, in nats.
 
         Parameters
