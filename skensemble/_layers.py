@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
 from torch import nn
 from torch.autograd.function import Function
 
-from skensemble._random import Draw, active_draw
+from skensemble._random import active_draw, draw_of_step
 
 _LEVELS = 65536
-
-
-def _draw() -> Draw:
-    """The draw of the step that is under way, where a layer has made sure that there is one."""
-    return cast("Draw", active_draw())
 
 
 class _Kept(Function):
@@ -24,7 +19,7 @@ class _Kept(Function):
 
     @staticmethod
     def forward(x: torch.Tensor, threshold: int) -> torch.Tensor:
-        return _draw().kept(tuple(x.shape), threshold)[0].to(device=x.device, dtype=x.dtype)
+        return draw_of_step().kept(tuple(x.shape), threshold)[0].to(device=x.device, dtype=x.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -39,7 +34,7 @@ class _Kept(Function):
         shape = list(x.shape)
         if in_dims[0] is not None:
             del shape[in_dims[0]]
-        return _draw().kept(tuple(shape), threshold).to(device=x.device, dtype=x.dtype), 0
+        return draw_of_step().kept(tuple(shape), threshold).to(device=x.device, dtype=x.dtype), 0
 
 
 class _RealRows(Function):
@@ -47,7 +42,7 @@ class _RealRows(Function):
 
     @staticmethod
     def forward(x: torch.Tensor) -> torch.Tensor:
-        rows = _draw().rows
+        rows = draw_of_step().rows
         return (torch.ones(1, len(x), dtype=torch.bool, device=x.device) if rows is None else rows)[0].to(x.dtype)
 
     @staticmethod
@@ -60,7 +55,7 @@ class _RealRows(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], x: torch.Tensor) -> tuple[torch.Tensor, int]:
-        rows = _draw().rows
+        rows = draw_of_step().rows
         if rows is None:
             rows = torch.ones(info.batch_size, x.shape[1 if in_dims[0] == 0 else 0], dtype=torch.bool)
         return rows.to(dtype=x.dtype, device=x.device), 0

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -163,6 +163,13 @@ class Stream:
                 self._foreign_states = torch.get_rng_state(), np.random.get_state()
 
 
+class Bits(Protocol):
+    """What dropout draws from: a `Stream`, or what stands for one."""
+
+    def below(self, threshold: int, out: Bools) -> None:
+        """Tell of random 16-bit integers which of them lie under a threshold."""
+
+
 class Draw:
     """What a forward pass in training may draw from, and which rows of its batch are real.
 
@@ -174,7 +181,7 @@ class Draw:
         The rows of each member's batch that are no padding; None where none is.
     """
 
-    def __init__(self, streams: Sequence[Stream], rows: torch.Tensor | None = None) -> None:
+    def __init__(self, streams: Sequence[Bits], rows: torch.Tensor | None = None) -> None:
         self.streams = streams
         self.rows = rows
         self.n_rows = None if rows is None else rows.sum(1).tolist()
@@ -217,6 +224,11 @@ def drawing(draw: Draw | None) -> Iterator[None]:
         yield
     finally:
         _ACTIVE.reset(token)
+
+
+def draw_of_step() -> Draw:
+    """Return the `Draw` of the training step that is under way, for those who know that there is one."""
+    return cast("Draw", _ACTIVE.get())
 
 
 def active_draw() -> Draw | None:

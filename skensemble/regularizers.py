@@ -5,7 +5,7 @@ Here are the rules and their formulas; `skensemble.training` applies them. The f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, cast
@@ -17,7 +17,6 @@ from torch import nn
 
 from skensemble._compat import Interval
 from skensemble._types import Bools
-from skensemble.augmentation import Augmentation
 
 _NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -104,7 +103,7 @@ class Rules:
     cutmix: float = 0.0
     input_noise: float = 0.0
     weight_noise: WeightNoise = field(default_factory=lambda: WeightNoise(0.0))
-    augment: Augmentation | Callable[..., Any] | None = None
+    augment: Any = None
     grad_clip: float = 0.0
     image_shape: tuple[int, ...] | None = None
 

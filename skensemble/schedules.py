@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
@@ -83,12 +83,12 @@ class Schedule:
         If the factory returns no scheduler.
     """
 
-    def __init__(self, rule: Rule, optimizer: Optimizer, n_steps: int, n_cycles: int = 1) -> None:
+    def __init__(self, rule: Rule, optimizer: Optimizer | None, n_steps: int, n_cycles: int = 1) -> None:
         self._by_step: LambdaLR | None = None
         self._by_epoch: LRScheduler | ReduceLROnPlateau | None = None
         if n_cycles > 1:
             rule = rule or "cosine"
-        if rule is None or rule == "constant":
+        if rule is None or rule == "constant" or optimizer is None:
             return
         if rule == "plateau":
             self._by_epoch = ReduceLROnPlateau(optimizer)
@@ -120,9 +120,9 @@ class Schedule:
         if self._by_step is not None:
             self._by_step.step()
 
-    def after_epoch(self, loss: float) -> None:
+    def after_epoch(self, loss: float | None) -> None:
         """Move the learning rate after an epoch; `loss` is that of validation, or of training where there is none."""
         if isinstance(self._by_epoch, ReduceLROnPlateau):
-            self._by_epoch.step(loss)
+            self._by_epoch.step(cast("float", loss))
         elif self._by_epoch is not None:
             self._by_epoch.step()

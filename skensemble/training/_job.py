@@ -1,7 +1,11 @@
 """The noun: one fit as data."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,10 +13,15 @@ from torch import nn
 
 from skensemble._layers import InputScaler, ScaledNetwork
 from skensemble._random import isolated
-from skensemble._spec import unknown_name
+from skensemble._spec import NetworkSpec, unknown_name
+from skensemble._types import Array, Floats, SkorchNet
+
+if TYPE_CHECKING:
+    from skensemble.training._best_epoch import BestEpoch
+    from skensemble.training._member_state import Resume
 
 
-class Rows(torch.utils.data.Dataset):
+class Rows(torch.utils.data.Dataset[Any]):
     """Some rows of a table: what one member trains or validates on, without a copy.
 
     Parameters
@@ -29,28 +38,35 @@ class Rows(torch.utils.data.Dataset):
         What is added to the network's outputs before the loss; None is nothing.
     """
 
-    def __init__(self, X, y, weight, index, offset=None):
-        self.table = (X, y, weight) if offset is None else (X, y, weight, offset)
+    def __init__(
+        self,
+        X: torch.Tensor,
+        y: torch.Tensor,
+        weight: torch.Tensor,
+        index: torch.Tensor,
+        offset: torch.Tensor | None = None,
+    ) -> None:
+        self.table: tuple[torch.Tensor, ...] = (X, y, weight) if offset is None else (X, y, weight, offset)
         self.index = index
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         X, *of_loss = (column[self.index[i]] for column in self.table)
         return X, tuple(of_loss)
 
-    def batch(self, index):
+    def batch(self, index: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return X, y, weight and perhaps offset of the rows of the table that `index` names."""
         return tuple(column.index_select(0, index) for column in self.table)
 
     @property
-    def X(self):
+    def X(self) -> Array:
         """The inputs as an array of shape (n_rows, n_features)."""
         return self.table[0][self.index].cpu().numpy()
 
     @property
-    def y(self):
+    def y(self) -> Array:
         """The targets as an array of shape (n_rows,) or (n_rows, n_outputs)."""
         return self.table[1][self.index].cpu().numpy()
 
@@ -77,13 +93,13 @@ class Job:
         Where a training of this job was cut short before.
     """
 
-    net: object
+    net: SkorchNet
     train: Rows
     valid: Rows | None
     max_epochs: int
-    best: object = None
+    best: BestEpoch | None = None
     seeded: bool = True
-    resume: object = None
+    resume: Resume | None = None
 
 
 @dataclass
@@ -102,13 +118,13 @@ class ModuleBuilder:
         Means and scales of the inputs.
     """
 
-    spec: object
+    spec: NetworkSpec
     n_inputs: int
     n_outputs: int
     seed: int
-    scaling: tuple | None = field(default=None, repr=False)
+    scaling: tuple[Floats, Floats] | None = field(default=None, repr=False)
 
-    def __call__(self):
+    def __call__(self) -> nn.Module:
         """Build the module, behind its input scaling where there is one."""
         with isolated(self.seed):
             network = self.spec.build(self.n_inputs, self.n_outputs)
@@ -121,7 +137,7 @@ class ModuleBuilder:
         return ScaledNetwork(InputScaler(mean, scale), network).train()
 
 
-def numpy_dtype(module):
+def numpy_dtype(module: nn.Module) -> type[np.float32] | type[np.float64]:
     """The floating type that a module wants to be fed: float64 where its parameters are, else float32."""
     floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
     return np.float64 if torch.float64 in floats else np.float32
@@ -151,7 +167,7 @@ class RowLosses(nn.Module):
         If the name is unknown; in `forward`, if the loss returns anything but one number a row.
     """
 
-    def __init__(self, loss):
+    def __init__(self, loss: str | nn.Module | type[nn.Module] | Callable[..., torch.Tensor]) -> None:
         super().__init__()
         if isinstance(loss, str):
             if loss not in _LOSSES:
@@ -162,7 +178,7 @@ class RowLosses(nn.Module):
         self.by_row = isinstance(loss, nn.Module) and hasattr(loss, "reduction")
         self.loss = _without_reduction(loss) if self.by_row else loss
 
-    def forward(self, output, target):
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the losses, of shape (n_rows,), of an output of shape (n_rows, n_outputs)."""
         losses = self.loss(output, target)
         shape = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
@@ -174,13 +190,13 @@ class RowLosses(nn.Module):
         return losses.reshape(len(target), -1).mean(1) if losses.dim() > 1 else losses
 
 
-def _without_reduction(loss):
+def _without_reduction(loss: Any) -> nn.Module:
     loss = copy.deepcopy(loss)
     loss.reduction = "none"
     return loss
 
 
-def check_output(output, n_rows, n_outputs):
+def check_output(output: torch.Tensor, n_rows: int, n_outputs: int | None) -> None:
     """Refuse a network's output of the wrong shape.
 
     Raises
