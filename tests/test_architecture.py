@@ -75,7 +75,8 @@ class WithoutTypes(ast.NodeTransformer):
     """Leave out ``if TYPE_CHECKING:``, under which a signature may name what stands on a higher floor."""
 
     def visit_If(self, node):
-        return None if getattr(node.test, "id", None) == "TYPE_CHECKING" else self.generic_visit(node)
+        self.generic_visit(node)
+        return node.orelse if getattr(node.test, "id", None) == "TYPE_CHECKING" else node
 
 
 def violations(package):
@@ -155,6 +156,7 @@ def test_every_module_keeps_to_its_floor():
         ),
         ("estimators.py", "from sklearn.base import _fit_context", "private sklearn.base._fit_context"),
         ("training/_fusion.py", "import joblib._parallel_backends", "private joblib._parallel_backends"),
+        ("comparison.py", "if TYPE_CHECKING:\n    pass\nelse:\n    import skensemble.plots", "imports plots (floor 6)"),
         ("comparison.py", "print(1)", "prints in line 1"),
         ("comparison.py", "from rich.table import Table", "imports rich"),
         ("report/_page.py", "print(1)", "prints in line 1"),
@@ -178,6 +180,7 @@ def test_a_module_that_keeps_to_its_floor_is_left_alone(tmp_path):
         "_compat.py": "from sklearn.utils._param_validation import Interval",
         "cli/_output.py": "import rich\nimport skensemble.comparison\nprint(1)",
         "cli/_app.py": "import typer\nfrom skensemble import __version__\nprint(__version__)",
+        "comparison.py": "if TYPE_CHECKING:\n    import matplotlib\n    from skensemble.plots import ComparisonDisplay",
         "estimators.py": "from sklearn import __version__\nfrom skensemble.training._single import fit",
         "training/_net.py": "import skorch\nfrom skensemble._spec import unknown_name",
         "training/_stack.py": "from torch.func import vmap\nfrom skensemble.training._net import build",

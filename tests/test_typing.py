@@ -27,9 +27,8 @@ def test_the_stub_has_the_names_of_the_lazy_package_from_the_same_modules():
 
 
 def test_a_wheel_has_the_marker_and_the_stub(tmp_path):
-    build_meta = pytest.importorskip("setuptools.build_meta", reason="setuptools builds the wheel")
-    code = f"import os; from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
-    assert hasattr(build_meta, "build_wheel")
+    pytest.importorskip("setuptools", minversion="77")
+    code = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
     source = tmp_path / "source"
     (source / "skensemble").mkdir(parents=True)
     for path in ("pyproject.toml", "README.md", "LICENSE", "skensemble/__init__.py", "skensemble/__init__.pyi"):
