@@ -98,8 +98,8 @@ def member_predictions(ensemble, X):
             found = read(core, X)
             return _ask(found) if isinstance(found, Team) else found
     raise ValueError(
-        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a network with snapshots, or "
-        f"cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same thing or "
+        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a selection, a network with snapshots, "
+        f"or cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same thing or "
         "are not kept; give a list of fitted estimators."
     )
 
@@ -290,12 +290,13 @@ def _checked(ensemble, X, dtype=None):
 
 
 def _boosted(booster, X):
-    """Our boosting: members with weights, or for sums of scores, which are no predictions, its stages."""
+    """Our boosting and selections: members with weights, or for sums of scores, which are no predictions, stages."""
     if getattr(booster, "_fitted_method", None) in ("gradient", "stagewise"):
         return _stages(booster, X)
     predictions = np.asarray(booster.member_predictions(X), dtype=np.float64)
     weights = normalized(getattr(booster, "estimator_weights_", None), len(predictions))
-    return Members(predictions, booster.classes_ if is_classifier(booster) else None, weights)
+    classes = booster.classes_ if is_classifier(booster) else None
+    return Members(predictions, classes, weights, getattr(booster, "_multilabel", False))
 
 
 def _stages(booster, X):
