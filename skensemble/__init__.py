@@ -21,6 +21,8 @@ _HOME = {
     "Dataset": "datasets",
     "Diversity": "diagnostics",
     "DiversityDisplay": "plots",
+    "EnsembleSelectionClassifier": "selection",
+    "EnsembleSelectionRegressor": "selection",
     "EnsembleSizeDisplay": "plots",
     "GeneralizationGap": "diagnostics",
     "GeneralizationGapDisplay": "plots",

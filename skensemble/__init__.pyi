@@ -54,6 +54,7 @@ from skensemble.plots import (
 )
 from skensemble.regularizers import WeightNoise
 from skensemble.report import write_report
+from skensemble.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from skensemble.training import Store, fit_together, fused
 from skensemble.tuning import Search, search
 
@@ -74,6 +75,8 @@ __all__ = [
     "Dataset",
     "Diversity",
     "DiversityDisplay",
+    "EnsembleSelectionClassifier",
+    "EnsembleSelectionRegressor",
     "EnsembleSizeDisplay",
     "GeneralizationGap",
     "GeneralizationGapDisplay",

@@ -237,5 +237,7 @@ def count_networks(estimator):
         return count_networks(estimator.steps[-1][1])
     if hasattr(estimator, "best_estimator_"):
         return count_networks(estimator.best_estimator_)
-    members = [*np.ravel(getattr(estimator, "estimators_", [])), getattr(estimator, "final_estimator_", None)]
-    return sum(count_networks(member) for member in members if isinstance(member, BaseEstimator))
+    if isinstance(estimator, (list, tuple, np.ndarray)):
+        return sum(map(count_networks, estimator))
+    inner = [getattr(estimator, name, None) for name in ("estimators_", "final_estimator_")]
+    return sum(count_networks(part) for part in inner if isinstance(part, (BaseEstimator, list, tuple, np.ndarray)))

@@ -42,6 +42,7 @@ FLOORS = {
     "_blocks": 0.7,  # halves: still floor 0, and one stands on the other
     "_compat": 0,
     "_files": 0,
+    "_fitting": 0,
     "_layers": 0.3,
     "_optimizer_table": 0,
     "_problems": 0,

@@ -7,7 +7,8 @@ import torch
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 
-from skensemble.boosting._learners import Mean, fit_key, last_step
+from skensemble._fitting import fit_key, last_step
+from skensemble.boosting._learners import Mean
 from skensemble.boosting._losses import REGRESSION_LOSSES, LogLoss, pinball
 from skensemble.boosting._method import Method, Round
 from skensemble.boosting._sums import Sum

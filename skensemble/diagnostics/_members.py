@@ -103,8 +103,8 @@ def member_predictions(ensemble: Ensemble, X: ArrayLike) -> Members:
             found = read(core, X)
             return _ask(found) if isinstance(found, Team) else found
     raise ValueError(
-        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a network with snapshots, or "
-        f"cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same thing or "
+        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a selection, a network with snapshots, "
+        f"or cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same thing or "
         "are not kept; give a list of fitted estimators."
     )
 
@@ -200,25 +200,49 @@ def _ask(team: Team) -> Members:
     if len(kinds) > 1 or None in kinds:
         names = sorted({type(estimator).__name__ for estimator in team.estimators})
         raise ValueError(f"Members must be all classifiers or all regressors, fitted. Got {', '.join(names)}.")
-    classes, multilabel, settings = None, False, ()
+    classes, target = None, "values"
     if kinds == {"classifier"}:
         multilabel = np.ndim(team.estimators[0].predict(team.inputs[0][:1])) == 2
-        classes = team.classes
+        classes, target = team.classes, "labels" if multilabel else "classes"
         if classes is None and not multilabel:
             classes = _union([estimator.classes_ for estimator in team.estimators])
-        settings = (classes, team.codes)
-    read = (_label_probabilities if multilabel else _class_probabilities) if settings else _values
     with fused_unless_chosen():
         predictions = Parallel()(
-            delayed(read)(estimator, X, *settings) for estimator, X in zip(team.estimators, team.inputs, strict=True)
+            delayed(outputs_of)(estimator, X, target, classes, team.codes)
+            for estimator, X in zip(team.estimators, team.inputs, strict=True)
         )
     shapes = {prediction.shape for prediction in predictions}
     if len(shapes) > 1:
         raise ValueError(f"Members must predict as many outputs of as many rows. Got shapes {sorted(shapes)}.")
     predictions = np.stack(predictions)
-    if multilabel:
+    if target == "labels":
         classes = np.arange(predictions.shape[2])
-    return Members(predictions, classes, normalized(team.weights, len(predictions)), multilabel)
+    return Members(predictions, classes, normalized(team.weights, len(predictions)), target == "labels")
+
+
+def outputs_of(estimator: Any, X: Any, target: str, classes: Any = None, codes: bool = False) -> Floats:
+    """What one fitted estimator says of rows, in the form that all members have.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, perhaps on some of the classes only.
+    X : array-like of shape (n_samples, n_features)
+    target : {"classes", "labels", "values"}
+        Probabilities of the classes, votes where it has none; of each label of a 0/1 matrix; or a regressor's values.
+    classes : ndarray of shape (n_classes,) or None, default=None
+        All classes, in the order of the columns.
+    codes : bool, default=False
+        Whether the estimator knows classes by their positions in `classes`.
+
+    Returns
+    -------
+    outputs : ndarray of shape (n_samples, n_outputs)
+    """
+    if target == "values":
+        return _values(estimator, X)
+    read = _label_probabilities if target == "labels" else _class_probabilities
+    return read(estimator, X, classes, codes)
 
 
 def _union(classes: list[Array]) -> Array:
@@ -271,12 +295,13 @@ def _checked(ensemble: Any, X: Any, dtype: DTypeLike | None = None) -> Any:
 
 
 def _boosted(booster: Any, X: Any) -> Members:
-    """Our boosting: members with weights, or for sums of scores, which are no predictions, its stages."""
+    """Our boosting and selections: members with weights, or for sums of scores, which are no predictions, stages."""
     if getattr(booster, "_fitted_method", None) in ("gradient", "stagewise"):
         return _stages(booster, X)
     predictions = np.asarray(booster.member_predictions(X), dtype=np.float64)
     weights = normalized(getattr(booster, "estimator_weights_", None), len(predictions))
-    return Members(predictions, booster.classes_ if is_classifier(booster) else None, weights)
+    classes = booster.classes_ if is_classifier(booster) else None
+    return Members(predictions, classes, weights, getattr(booster, "_multilabel", False))
 
 
 def _stages(booster: Any, X: Any) -> Members:

@@ -118,6 +118,8 @@ def uncertainty(ensemble: Ensemble, X: ArrayLike) -> Uncertainty:
         - a stack: what goes into its last estimator, all with the same weight;
         - `BoostingClassifier`, `BoostingRegressor`: for "samme" and "r2" the members with their weights; for
           "gradient" and "stagewise" see Notes;
+        - `EnsembleSelectionClassifier`, `EnsembleSelectionRegressor`: the candidates that were picked, each the mean
+          over its folds, with their weights;
         - `NetClassifier`, `NetRegressor` with `snapshots`: each snapshot;
         - the dict that scikit-learn's ``cross_validate(..., return_estimator=True)`` gives, or any list of fitted
           estimators: each of them;

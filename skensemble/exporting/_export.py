@@ -44,8 +44,8 @@ def export(model: Estimator, path: StrPath, format: Literal["onnx", "torch"] = "
     Parameters
     ----------
     model : estimator
-        `NetClassifier` or `NetRegressor`, bags, voting and stacking of them, `BoostingClassifier` or
-        `BoostingRegressor` of any method over them, linear models beside them, and a Pipeline or search that ends in
+        `NetClassifier` or `NetRegressor`, bags, voting, stacking and ensemble selections of them, `BoostingClassifier`
+        or `BoostingRegressor` of any method over them, linear models beside them, and a Pipeline or search that ends in
         such. The other steps of a Pipeline are StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler,
         SimpleImputer, PCA and feature selections.
     path : str or path-like

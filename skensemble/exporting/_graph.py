@@ -20,8 +20,10 @@ from skensemble.estimators import NetClassifier, NetRegressor
 from skensemble.exporting._boosting import BOOSTERS, boosted
 from skensemble.exporting._stacked import stack
 from skensemble.exporting._transformers import Columns, doubles, layer_of
+from skensemble.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 
 _NETS = (NetClassifier, NetRegressor)
+_SELECTIONS = (EnsembleSelectionClassifier, EnsembleSelectionRegressor)
 _LINEAR = (ElasticNet, Lasso, LinearRegression, Ridge, RidgeCV)
 
 
@@ -215,6 +217,14 @@ def _stacking(stacking):
     return _Stacking(parts, cut, module_of(stacking.final_estimator_), stacking.passthrough)
 
 
+def _selection(selection):
+    """The weighted mean over candidates of the means over their folds, each candidate's networks as one stack."""
+    classes = getattr(selection, "classes_", None)
+    parts = [_Combine(members(folds, None, classes)) for folds in selection.estimators_]
+    alone = [None] * len(parts)
+    return _Combine(_Side(parts, alone, alone, 0), selection.estimator_weights_)
+
+
 def _logistic(model):
     n_classes = len(model.classes_)
     link = "two" if n_classes == 2 else "each" if model.solver == "liblinear" else "all"
@@ -267,11 +277,13 @@ def _made(estimator):
         return _stacking(estimator)
     if isinstance(estimator, BOOSTERS):
         return boosted(estimator, members)
+    if isinstance(estimator, _SELECTIONS):
+        return _selection(estimator)
     if isinstance(estimator, LogisticRegression):
         return _logistic(estimator)
     if isinstance(estimator, _LINEAR):
         return _Linear(estimator.coef_, estimator.intercept_, None)
     raise ValueError(
-        f"{type(estimator).__name__} has no form as a network. Exported are networks, bags, voting, stacking and "
-        "boosting of them, linear models, and Pipelines and searches that end in such."
+        f"{type(estimator).__name__} has no form as a network. Exported are networks, bags, voting, stacking, "
+        "boosting and selections of them, linear models, and Pipelines and searches that end in such."
     )
