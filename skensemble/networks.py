@@ -20,6 +20,7 @@ from skensemble._blocks import (
 )
 from skensemble._layers import adopt
 from skensemble._spec import SettingsSpec, unknown_name
+from skensemble.tabular import TabularNetwork
 
 
 class _BuiltIn(BaseEstimator):
@@ -343,7 +344,7 @@ class Network(SettingsSpec):
         return adopt(module)
 
 
-_NAMES = {"mlp": MLP, "resnet": ResNet, "convnet": ConvNet}
+_NAMES = {"mlp": MLP, "resnet": ResNet, "convnet": ConvNet, "tabular": TabularNetwork}
 
 
 def as_network(network):
@@ -383,3 +384,8 @@ def as_network(network):
         "network must be a name, a spec such as MLP(), a torch.nn.Module or a callable that returns one. "
         f"Got {network!r}."
     )
+
+
+def takes_tables(network):
+    """Whether what a user gives as `network` takes columns of categories and missing values, and learns their facts."""
+    return network.lower() == "tabular" if isinstance(network, str) else hasattr(network, "learn")

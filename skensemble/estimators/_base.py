@@ -15,9 +15,10 @@ from skensemble._random import Stream, seed_from
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
 from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of, of_mean_one
+from skensemble.estimators._columns import n_codes, validated
 from skensemble.estimators._parts import check_module, own_callbacks
 from skensemble.estimators._rules import image_shape, rules_of
-from skensemble.networks import as_network
+from skensemble.networks import as_network, takes_tables
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import WeightNoise, as_weight_noise
 from skensemble.training import (
@@ -70,6 +71,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "scale_inputs": ["boolean"],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "callbacks": [list, None],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
@@ -161,21 +163,26 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         return self._fit(X, y, sample_weight, go_on=hasattr(self, "net_"), epochs=1, classes=classes)
 
     def _fit(self, X, y, sample_weight, *, go_on, epochs, classes=None, init_score=None):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            reset=not go_on,
-            dtype=[np.float32, np.float64],
-            order="C",
-            multi_output=True,
-            y_numeric=self._y_numeric,
-        )
+        X, y = self._validated(X, y, reset=not go_on)
         job = self._make_job(X, y, sample_weight, go_on, epochs, classes, init_score)
         train(job, held_bytes=X.nbytes)
         self.net_ = job.net
         self._take_history(job)
         return self
+
+    def _validated(self, X, y="no_validation", *, reset):
+        """Check rows, and perhaps targets; return numbers, where the network takes tables with codes for categories."""
+        of_y = {} if isinstance(y, str) else {"multi_output": True, "y_numeric": self._y_numeric}
+        if takes_tables(self.network) if reset else self.categories_ is not None:
+            return validated(self, X, y, reset=reset, of_y=of_y)
+        self.categories_ = None
+        return validate_data(self, X, y, reset=reset, dtype=[np.float32, np.float64], order="C", **of_y)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inputs = tags.input_tags
+        inputs.allow_nan = inputs.string = inputs.categorical = takes_tables(self.network)
+        return tags
 
     def _make_job(self, X, y, sample_weight, go_on, epochs, classes, init_score):
         target = self._encode(y, go_on, classes)
@@ -226,10 +233,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
                 "validation must be 'split', 'oob', a callable or a pair (X, y), the pair not with init_score. Got "
                 f"{'init_score besides' if len(self.validation) == 2 else f'{len(self.validation)} items'}."
             )
-        X, y = validate_data(
-            self, *self.validation, reset=False, dtype=[np.float32, np.float64], order="C", multi_output=True,
-            y_numeric=self._y_numeric,
-        )  # fmt: skip
+        X, y = self._validated(*self.validation, reset=False)
         try:
             target = self._encode(y, True, None)
         except ValueError as error:
@@ -286,10 +290,9 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         spec = as_network(self.network)
         optimizer = clone(as_optimizer(self.optimizer))
         optimizer.check()
-        shape = image_shape(spec, X.shape[1])
-        scaling = mean_and_scale(X, train_rows, weight, shape) if self.scale_inputs else None
+        scaling, facts = self._scaling(spec, X, train_rows, weight)
         net = self._net_class(
-            module=ModuleBuilder(spec, X.shape[1], self._n_outputs, stream.init_seed, scaling),
+            module=ModuleBuilder(spec, X.shape[1], self._n_outputs, stream.init_seed, scaling, facts),
             criterion=partial(RowLosses, self.loss or self._default_loss),
             optimizer=optimizer,
             lr=self.lr,
@@ -310,6 +313,13 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         if net.foreign_:
             check_module(net, X[:1])
         return net
+
+    def _scaling(self, spec, X, rows, weight):
+        """What a network is to know of the training rows: means and scales, and what else its spec learns."""
+        if self.categories_ is not None:
+            return spec.learn(X, rows, weight, n_codes(self.categories_))
+        shape = image_shape(spec, X.shape[1])
+        return mean_and_scale(X, rows, weight, shape) if self.scale_inputs else None, None
 
     def _renew(self, net):
         """Let a net that goes on follow parameters that have changed since; its weights stay."""
@@ -361,7 +371,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
     def _outputs(self, X):
         """The network's outputs for rows, an array of shape (n_samples, n_outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
+        X = self._validated(X, reset=False)
         module = self.net_.module_
         X = as_tensor(cast(X, numpy_dtype(module)))
         if self.snapshots_ is None:

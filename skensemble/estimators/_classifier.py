@@ -170,6 +170,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         n_iter_no_change=10,
         tol=1e-4,
         scale_inputs=True,
+        categorical_features="from_dtype",
         callbacks=None,
         warm_start=False,
         device="cpu",
@@ -201,6 +202,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.scale_inputs = scale_inputs
+        self.categorical_features = categorical_features
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.device = device

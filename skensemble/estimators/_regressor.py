@@ -128,6 +128,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
         n_iter_no_change=10,
         tol=1e-4,
         scale_inputs=True,
+        categorical_features="from_dtype",
         callbacks=None,
         warm_start=False,
         device="cpu",
@@ -157,6 +158,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.scale_inputs = scale_inputs
+        self.categorical_features = categorical_features
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.device = device

@@ -107,11 +107,13 @@ class ModuleBuilder:
     n_outputs: int
     seed: int
     scaling: tuple | None = field(default=None, repr=False)
+    facts: dict | None = field(default=None, repr=False)
 
     def __call__(self):
         """Build the module, behind its input scaling where there is one."""
         with isolated(self.seed):
-            network = self.spec.build(self.n_inputs, self.n_outputs)
+            more = {} if self.facts is None else {"facts": self.facts}
+            network = self.spec.build(self.n_inputs, self.n_outputs, **more)
         if self.scaling is None:
             return network.train()
         dtype = numpy_dtype(network)
