@@ -389,3 +389,8 @@ def as_network(network):
 def takes_tables(network):
     """Whether what a user gives as `network` takes columns of categories and missing values, and learns their facts."""
     return network.lower() == "tabular" if isinstance(network, str) else hasattr(network, "learn")
+
+
+def n_heads(spec):
+    """How many predictions a spec's network makes of a row."""
+    return getattr(spec, "n_heads", 1)

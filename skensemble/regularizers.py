@@ -89,6 +89,8 @@ class Rules:
         Greatest norm of a gradient.
     image_shape : tuple of int or None
         ``(channels, height, width)`` of a row, where rows are images.
+    n_heads : int
+        Predictions that a network makes of a row, each with a loss of its own.
     """
 
     l1: float = 0.0
@@ -101,6 +103,7 @@ class Rules:
     augment: object = None
     grad_clip: float = 0.0
     image_shape: tuple | None = None
+    n_heads: int = 1
 
 
 def weight_names(module):

@@ -1,6 +1,5 @@
 """What each member of an ensemble says of rows, whatever kind of ensemble it is."""
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,7 +97,7 @@ def member_predictions(ensemble, X):
             found = read(core, X)
             return _ask(found) if isinstance(found, Team) else found
     raise ValueError(
-        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a network with snapshots, or "
+        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a network of several snapshots or heads, or "
         f"cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same thing or "
         "are not kept; give a list of fitted estimators."
     )
@@ -266,12 +265,13 @@ def _checked(ensemble, X, dtype=None):
 
 
 def _boosted(booster, X):
-    """Our boosting: members with weights, or for sums of scores, which are no predictions, its stages."""
+    """Our boosting: members with weights, or for sums of scores, which are no predictions, its stages; or a network."""
     if getattr(booster, "_fitted_method", None) in ("gradient", "stagewise"):
         return _stages(booster, X)
     predictions = np.asarray(booster.member_predictions(X), dtype=np.float64)
     weights = normalized(getattr(booster, "estimator_weights_", None), len(predictions))
-    return Members(predictions, booster.classes_ if is_classifier(booster) else None, weights)
+    classes = booster.classes_ if is_classifier(booster) else None
+    return Members(predictions, classes, weights, bool(getattr(booster, "_multilabel", False)))
 
 
 def _stages(booster, X):
@@ -281,14 +281,6 @@ def _stages(booster, X):
     stages = np.stack(stages[len(stages) // 2 :])
     classes = booster.classes_ if is_classifier(booster) else None
     return Members(stages.reshape(*stages.shape[:2], -1), classes, normalized(None, len(stages)))
-
-
-def _snapshots(network, X):
-    """A network's snapshots, each as a network that has no other."""
-    members = [copy.copy(network) for _ in network.snapshots_]
-    for member, module in zip(members, network.snapshots_, strict=True):
-        member.snapshots_ = [module]
-    return Team(members, [X] * len(members))
 
 
 def _bag(bag, X):
@@ -329,7 +321,6 @@ def _forest(forest, X):
 # The first row of which an ensemble has all attributes reads it.
 _READERS = (
     (("member_predictions",), _boosted),
-    (("snapshots_",), _snapshots),
     (("estimators_", "estimators_features_"), _bag),
     (("estimators_", "final_estimator_"), _stack),
     (("estimators_", "named_estimators_"), _vote),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_context
@@ -18,7 +19,7 @@ from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and
 from skensemble.estimators._columns import n_codes, validated
 from skensemble.estimators._parts import check_module, own_callbacks
 from skensemble.estimators._rules import image_shape, rules_of
-from skensemble.networks import as_network, takes_tables
+from skensemble.networks import as_network, n_heads, takes_tables
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import WeightNoise, as_weight_noise
 from skensemble.training import (
@@ -27,6 +28,7 @@ from skensemble.training import (
     ModuleBuilder,
     RowLosses,
     Rows,
+    mean_prediction,
     numpy_dtype,
     predict,
     train,
@@ -112,6 +114,10 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
     @abstractmethod
     def _decode(self, outputs):
         """Turn the network's outputs into predictions."""
+
+    @abstractmethod
+    def _predictions(self, outputs):
+        """Turn outputs, of shape (..., n_outputs), into probabilities, or values in the units of the targets."""
 
     @abstractmethod
     def _class_weight(self, y):
@@ -220,7 +226,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         dtype = numpy_dtype(net.module_)
         columns = [cast(X, dtype), self._scale_target(target, dtype), weight.astype(dtype)]
         if offset is not None:
-            columns.append(self._scale_offset(offset).astype(dtype))
+            n_heads = net.n_outputs_ // self._n_outputs
+            columns.append(np.tile(self._scale_offset(offset).astype(dtype), (1, n_heads)))
         table = [as_tensor(np.ascontiguousarray(column)).to(net.device) for column in columns]
         return table[:3], table[3] if offset is not None else None
 
@@ -293,7 +300,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         scaling, facts = self._scaling(spec, X, train_rows, weight)
         net = self._net_class(
             module=ModuleBuilder(spec, X.shape[1], self._n_outputs, stream.init_seed, scaling, facts),
-            criterion=partial(RowLosses, self.loss or self._default_loss),
+            criterion=self._criterion(spec),
             optimizer=optimizer,
             lr=self.lr,
             max_epochs=self.max_epochs,
@@ -307,7 +314,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         )
         net.stream_, net.seeded_ = stream, self.random_state is not None
         net.foreign_ = getattr(spec, "foreign", True)
-        net.n_outputs_ = self._n_outputs
+        net.n_outputs_ = self._n_outputs * n_heads(spec)
         net.lr_schedule_ = self.lr_schedule
         net.initialize()
         if net.foreign_:
@@ -330,10 +337,13 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         net.batch_size = -1 if self.batch_size == "full" else self.batch_size
         net.callbacks = own_callbacks(self.callbacks)
         net.initialize_callbacks()
-        net.criterion = partial(RowLosses, self.loss or self._default_loss)
+        net.criterion = self._criterion(as_network(self.network))
         net.initialize_criterion()
         if changed:
             net.initialize_optimizer()
+
+    def _criterion(self, spec):
+        return partial(RowLosses, self.loss or self._default_loss, n_heads=n_heads(spec), link=self._link)
 
     def _stratifies(self, y):
         return False
@@ -369,20 +379,38 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         return self.net_.module_
 
     def _outputs(self, X):
-        """The network's outputs for rows, an array of shape (n_samples, n_outputs)."""
+        """The outputs for rows of the network, or that of the mean prediction of its members."""
+        outputs = self._member_outputs(X)
+        return (outputs[0] if len(outputs) == 1 else mean_prediction(outputs, self._link, 0)).numpy()
+
+    def _member_outputs(self, X):
+        """The outputs for rows of each head of each snapshot, a tensor of shape (n_members, n_samples, n_outputs)."""
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        module = self.net_.module_
-        X = as_tensor(cast(X, numpy_dtype(module)))
-        if self.snapshots_ is None:
-            return predict(self.net_, X).numpy().astype(np.float64)
-        return self._mean_outputs(
-            np.stack([predict(self.net_, X, member).numpy().astype(np.float64) for member in self.snapshots_])
-        )
+        X = as_tensor(cast(X, numpy_dtype(self.net_.module_)))
+        outputs = torch.stack([predict(self.net_, X, module).double() for module in self.snapshots_ or [None]])
+        return outputs.unflatten(2, (-1, self._n_outputs)).transpose(1, 2).flatten(0, 1)
 
-    def _mean_outputs(self, outputs):
-        """One output for each row from those of several members, an array of shape (n_members, n_rows, n_outputs)."""
-        return outputs.mean(axis=0)
+    @available_if(lambda self: self._n_members > 1)
+    def member_predictions(self, X):
+        """Predictions of each head of each snapshot; only there where there are several.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        predictions : ndarray of shape (n_members, n_samples, n_outputs)
+            Probabilities of classes or labels, or values in the units of the targets.
+        """
+        return self._predictions(self._member_outputs(X).numpy())
+
+    @property
+    def _n_members(self):
+        check_is_fitted(self)
+        return len(self.snapshots_ or [None]) * self.net_.n_outputs_ // self._n_outputs
 
     def predict(self, X):
         """Predict the targets of rows.

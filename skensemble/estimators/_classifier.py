@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from scipy.special import expit, log_expit, log_softmax, logsumexp
+from scipy.special import expit, log_expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -253,8 +253,10 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         proba : ndarray of shape (n_samples, n_classes)
             Rows add up to 1; for a 0/1 matrix each column is the probability of its label.
         """
-        outputs = self._outputs(X)
-        return expit(outputs) if self._multilabel else torch.softmax(torch.from_numpy(outputs), 1).numpy()
+        return self._predictions(self._outputs(X))
+
+    def _predictions(self, outputs):
+        return expit(outputs) if self._multilabel else torch.softmax(torch.from_numpy(outputs), -1).numpy()
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes, in nats.
@@ -271,12 +273,6 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         """
         outputs = self._outputs(X)
         return log_expit(outputs) if self._multilabel else torch.log_softmax(torch.from_numpy(outputs), 1).numpy()
-
-    def _mean_outputs(self, outputs):
-        # probabilities are averaged (Huang et al. 2017, section 3), and returned as the logits that give their mean
-        if self._multilabel:
-            return logsumexp(log_expit(outputs), axis=0) - logsumexp(log_expit(-outputs), axis=0)
-        return logsumexp(log_softmax(outputs, axis=-1), axis=0) - np.log(len(outputs))
 
     def _encode(self, y, go_on, classes):
         kind = _kind_of_target(y)
@@ -320,6 +316,10 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     @property
     def _default_loss(self):
         return "binary_cross_entropy" if self._multilabel else "cross_entropy"
+
+    @property
+    def _link(self):
+        return "sigmoid" if self._multilabel else "softmax"
 
     @property
     def _net_class(self):

@@ -99,6 +99,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
 
     _y_numeric = True
     _default_loss = "squared_error"
+    _link = None
     _net_class = RegressorNet
     _net_settings: dict = {}
 
@@ -216,6 +217,9 @@ class NetRegressor(RegressorMixin, NetEstimator):
     def _class_weight(self, y):
         return None
 
+    def _predictions(self, outputs):
+        return outputs * self.target_scale_ + self.target_mean_
+
     def _decode(self, outputs):
-        values = outputs * self.target_scale_ + self.target_mean_
+        values = self._predictions(outputs)
         return values[:, 0] if self._one_target else values

@@ -4,7 +4,7 @@ from torch import nn
 
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import as_averaging
-from skensemble.networks import ConvNet, as_network
+from skensemble.networks import ConvNet, as_network, n_heads
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import Rules, as_weight_noise
 from skensemble.schedules import check_rule
@@ -75,6 +75,7 @@ def rules_of(estimator, n_inputs, n_epochs):
         augment=augment,
         grad_clip=estimator.grad_clip or 0.0,
         image_shape=shape,
+        n_heads=n_heads(as_network(estimator.network)),
     )
     _check_pairs(estimator, rules)
     _check_snapshots(estimator, averaging, n_epochs)

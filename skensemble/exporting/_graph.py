@@ -43,6 +43,7 @@ class Nets(nn.Module):
         self.logs, self.kind = logs, _kind(estimators[0])
         networks = [network for e in estimators for network in e.snapshots_ or [e.module_]]
         self.n_members, self.n_snapshots = len(estimators), len(networks) // len(estimators)
+        self.n_heads = estimators[0].net_.criterion_.n_heads
         bare = [network.network if isinstance(network, ScaledNetwork) else network for network in networks]
         self.dtype = next((p.dtype for p in bare[0].parameters() if p.is_floating_point()), torch.float32)
         scalers = [network.scaler for network in networks if isinstance(network, ScaledNetwork)]
@@ -63,12 +64,13 @@ class Nets(nn.Module):
         if self.mean is not None:
             x = (x - self.mean) / self.scale
         outputs = self.network(x.to(self.dtype)).double()
-        outputs = outputs.reshape(self.n_members, self.n_snapshots, *outputs.shape[1:])
+        outputs = outputs.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+        outputs = outputs.reshape(self.n_members, self.n_snapshots * self.n_heads, *outputs.shape[2:])
         if self.kind == "values":
             return outputs.mean(1) * self.target_scale_ + self.target_mean_
         if self.logs:
             logs = torch.log_softmax(outputs, -1)
-            return logs[:, 0] if self.n_snapshots == 1 else torch.log(logs.exp().mean(1))
+            return logs[:, 0] if logs.shape[1] == 1 else torch.log(logs.exp().mean(1))
         return (torch.sigmoid(outputs) if self.kind == "labels" else torch.softmax(outputs, -1)).mean(1)
 
 
@@ -82,7 +84,8 @@ def _fact(estimator):
     """What must be equal in estimators that are one module."""
     scaled = isinstance(estimator.module_, ScaledNetwork)
     dtypes = tuple({p.dtype for p in estimator.module_.parameters()})
-    return type(estimator), _kind(estimator), estimator._n_outputs, len(estimator.snapshots_ or [0]), scaled, dtypes
+    n_heads = estimator.net_.criterion_.n_heads
+    return type(estimator), _kind(estimator), n_heads, estimator._n_outputs, len(estimator.snapshots_ or [0]), scaled, dtypes
 
 
 class _Side(nn.Module):

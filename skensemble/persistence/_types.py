@@ -27,6 +27,7 @@ _OURS = {
     "optimizers.Optimizer",
     "persistence._modules.StoredModule",
     "regularizers.WeightNoise",
+    "tabular.TabularNetwork",
 }
 _SCIKIT_LEARN = {
     "sklearn.metrics._scorer._MultimetricScorer",

@@ -2,7 +2,7 @@
 
 from skensemble.training._backend import FusionBackend, active_fusion, fused
 from skensemble.training._best_epoch import BestEpoch
-from skensemble.training._job import Job, ModuleBuilder, RowLosses, Rows, numpy_dtype
+from skensemble.training._job import Job, ModuleBuilder, RowLosses, Rows, mean_prediction, numpy_dtype
 from skensemble.training._joint import Summand, tune_together
 from skensemble.training._net import ClassifierNet, RegressorNet
 from skensemble.training._plain import fit_together
@@ -23,6 +23,7 @@ __all__ = [
     "Summand",
     "fit_together",
     "fused",
+    "mean_prediction",
     "numpy_dtype",
     "predict",
     "train",
