@@ -36,6 +36,7 @@ _HOME = {
     "Search": "tuning",
     "SearchDisplay": "plots",
     "Store": "training",
+    "TabularNetwork": "tabular",
     "Uncertainty": "diagnostics",
     "UncertaintyDisplay": "plots",
     "WeightNoise": "regularizers",

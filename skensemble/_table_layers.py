@@ -1,6 +1,6 @@
 """Layers for tables: columns as embeddings, and dense layers of heads that share weights.
 
-Each has one formula, of tensors that may have an axis of members in front, so that it serves a network and a stack alike.
+Each has one formula, of tensors that may have an axis of members in front: it serves a network and a stack alike.
 """
 
 from math import pi, sqrt
@@ -39,9 +39,9 @@ class ByFormula(nn.Module):
 class Numbers(ByFormula):
     """Embed columns of numbers, each by itself; a missing one is the median's embedding and a learned shift.
 
-    A scaled value x is clipped smoothly, ``z = x / sqrt(1 + (x / 3)^2)`` (Holzmueller et al. 2024, section 3), and becomes
-    z itself and a linear map of some functions of z: ``cos(2 pi f z + b)`` with learned frequencies and phases (there,
-    "PBLD"; Gorishniy et al. 2022, section 3.3, has the periodic functions), or the piecewise-linear encoding
+    A scaled value x is clipped smoothly, ``z = x / sqrt(1 + (x / 3)^2)`` (Holzmueller et al. 2024, section 3), and
+    becomes z itself and a linear map of some functions of z: ``cos(2 pi f z + b)`` with learned frequencies and phases
+    (there, "PBLD"; Gorishniy et al. 2022, section 3.3, has the periodic functions), or the piecewise-linear encoding
     ``min(1, max(0, (z - t_i) / (t_{i+1} - t_i)))`` between quantiles t of the training rows (2022, equation 1).
 
     Parameters
@@ -93,7 +93,8 @@ class Numbers(ByFormula):
 
 
 def clipped(x):
-    """Clip smoothly to (-3, 3)."""
+    """Clip smoothly to the range from -3 to 3."""
+    x = x.clamp(-1e6, 1e6)  # whose square does not overflow
     return x * torch.rsqrt(1 + (x / 3).square())
 
 

@@ -94,6 +94,12 @@ def _check_pairs(estimator, rules):
             f"{name}={getattr(estimator, name)!r} is for networks of images. Got network={estimator.network!r}, whose "
             "rows have no height and width; take 'convnet', or a Network with an image_shape setting."
         )
+    blends = [name for name in ("mixup", "input_noise") if getattr(rules, name)]
+    if blends and any(known is not None for known in getattr(estimator, "categories_", None) or []):
+        raise ValueError(
+            f"{blends[0]} is for rows of numbers, which can be changed a little. Got columns of categories; set "
+            f"{blends[0]} to 0."
+        )
     if rules.label_smoothing and not _can_be_smoothed(estimator.loss):
         raise ValueError(
             "label_smoothing is for the cross entropy, with no weights or ignored class of its own. Got "

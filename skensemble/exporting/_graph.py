@@ -84,8 +84,8 @@ def _fact(estimator):
     """What must be equal in estimators that are one module."""
     scaled = isinstance(estimator.module_, ScaledNetwork)
     dtypes = tuple({p.dtype for p in estimator.module_.parameters()})
-    n_heads = estimator.net_.criterion_.n_heads
-    return type(estimator), _kind(estimator), n_heads, estimator._n_outputs, len(estimator.snapshots_ or [0]), scaled, dtypes
+    sizes = estimator._n_outputs, estimator.net_.n_outputs_, len(estimator.snapshots_ or [0])
+    return type(estimator), _kind(estimator), sizes, scaled, dtypes
 
 
 class _Side(nn.Module):

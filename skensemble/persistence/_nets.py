@@ -122,7 +122,11 @@ def restore_net(estimator, record, tensors, trusted):
     """
     _check_calls(record["spec"], trusted)
     builder = ModuleBuilder(
-        record["spec"], int(record["n_inputs"]), int(record["n_outputs"]), int(record["seed"]), record["scaling"],
+        record["spec"],
+        int(record["n_inputs"]),
+        int(record["n_outputs"]),
+        int(record["seed"]),
+        record["scaling"],
         record.get("facts"),
     )
     n_classes = len(estimator.classes_) if hasattr(estimator, "classes_") else builder.n_outputs
