@@ -1,5 +1,7 @@
 """The network for tables: columns of numbers and categories, embedded, behind a scaling of their own."""
 
+from math import log2
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from torch import nn
@@ -122,6 +124,29 @@ class TabularNetwork(BaseEstimator):
                 edges.append(found)
         edges = np.array(edges).reshape(-1, _N_BINS + 1)
         return (middle, spread), {"n_codes": n_codes, "edges": edges, "shares": np.concatenate(shares)}
+
+    def training(self, n_rows):
+        """What its training is where the estimator's parameters are "auto".
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows given to `fit`.
+
+        Returns
+        -------
+        training : dict
+            By the names of the estimator's parameters. Batches grow with the rows, in powers of two, so that folds and
+            bootstraps of one table train alike.
+        """
+        batch_size = 2 ** round(log2(min(max(n_rows, 1024), 8192) / 32))
+        return {
+            "optimizer": "adamw",
+            "lr": 0.003,
+            "lr_schedule": "cosine",
+            "max_epochs": 64,
+            "batch_size": batch_size,
+        }
 
     def build(self, n_inputs, n_outputs, facts=None):
         """Build a fresh module.

@@ -73,8 +73,8 @@ def generalization_gap(estimator, X, y, *, over="epochs", values=None, cv=5, sco
         See Notes.
     values : array-like of shape (n_points,) or None, default=None
         How many epochs, rows or members; each is taken once, and in order. Numbers of rows may be shares, floats of at
-        most 1. None is ten or fewer numbers of epochs from 1 to ``max_epochs`` in steps of one ratio; a tenth to all of
-        the rows, five numbers; every number of members.
+        most 1. None is ten or fewer numbers of epochs from 1 to ``max_epochs`` (50 where that is "auto") in steps of one
+        ratio; a tenth to all of the rows, five numbers; every number of members.
     cv : int, splitter or iterable of splits, default=5
         An int is the number of folds, shuffled, and stratified for classifiers.
     scoring : {"zero_one", "log_loss", "squared"} or None, default=None
@@ -158,7 +158,8 @@ def _over_epochs(estimator, X, y, folds, values, metric, seed):
             f"{type(estimator).__name__}; name its network, or choose 'rows' or 'members'."
         )
     if values is None:
-        values = np.geomspace(1, max(names.values()), 10).round().astype(int)
+        longest = max((value for value in names.values() if value != "auto"), default=50)
+        values = np.geomspace(1, longest, 10).round().astype(int)
     values = _counts(values, "epochs")
     settings = [dict.fromkeys(names, int(value)) for value in values]
     return values, _errors(estimator, X, y, [[(setting, *fold) for setting in settings] for fold in folds], metric)

@@ -7,18 +7,19 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_context
+from skensemble._compat import Interval, StrOptions, fit_context
 from skensemble._random import Stream, seed_from
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
 from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of, of_mean_one
 from skensemble.estimators._columns import n_codes, validated
 from skensemble.estimators._parts import check_module, own_callbacks
+from skensemble.estimators._rows import offset_of, weights_of
 from skensemble.estimators._rules import image_shape, rules_of
+from skensemble.estimators._training import is_auto, settled
 from skensemble.networks import as_network, n_heads, takes_tables
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import WeightNoise, as_weight_noise
@@ -53,12 +54,12 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "optimizer": "no_validation",
         "lr": [Interval(Real, 0, None, closed="left"), None],
         "lr_schedule": [str, callable, None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto", "full"})],
         "loss": [str, callable, None],
         "l1": [_NOT_NEGATIVE, None],
         "l2": [_NOT_NEGATIVE, None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left"), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"}), None],
         "mixup": [_NOT_NEGATIVE, None],
         "cutmix": [_NOT_NEGATIVE, None],
         "input_noise": [_NOT_NEGATIVE, None],
@@ -67,7 +68,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "grad_clip": [_NOT_NEGATIVE, None],
         "averaging": [str, Averaging, None],
         "snapshots": [Interval(Integral, 0, None, closed="left"), None],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation": [StrOptions({"split", "oob"}), callable, tuple, list],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -102,6 +103,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         for name, as_spec in _SPECS.items():
             if any(key.startswith(f"{name}__") for key in params):
                 value = params.get(name, getattr(self, name))
+                if is_auto(value):
+                    value = settled(clone(self).set_params(network=params.get("network", self.network)), 1)[name]
                 if value is None and name != "weight_noise":
                     raise ValueError(f"{name} must be set before its settings are. Got {name}=None; set both at once.")
                 params[name] = clone(as_spec(value))
@@ -152,11 +155,11 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             If data, weights or a parameter are not what is wanted, or training diverges.
         """
         go_on = self.warm_start and hasattr(self, "net_")
-        return self._fit(X, y, sample_weight, go_on=go_on, epochs=self.max_epochs, init_score=init_score)
+        return self._fit(X, y, sample_weight, go_on=go_on, init_score=init_score)
 
     def _fit_once_more(self, X, y, sample_weight, classes=None):
         """Go through the rows once, from the current parameters where there are any."""
-        if self.early_stopping:
+        if self.early_stopping is True:
             raise ValueError(
                 f"{type(self).__name__}.partial_fit has no rows to spare for validation. Got early_stopping=True; set "
                 "it to False."
@@ -168,8 +171,15 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             )
         return self._fit(X, y, sample_weight, go_on=hasattr(self, "net_"), epochs=1, classes=classes)
 
-    def _fit(self, X, y, sample_weight, *, go_on, epochs, classes=None, init_score=None):
+    def _fit(self, X, y, sample_weight, *, go_on, epochs=None, classes=None, init_score=None):
         X, y = self._validated(X, y, reset=not go_on)
+        self.training_ = settled(self, len(X))
+        if epochs is None:
+            epochs = self.training_["max_epochs"]
+        else:  # rows are gone through once more, by whoever knows when to stop
+            self.training_ |= {"max_epochs": epochs, "early_stopping": False}
+            if is_auto(self.lr_schedule):
+                self.training_["lr_schedule"] = None
         job = self._make_job(X, y, sample_weight, go_on, epochs, classes, init_score)
         train(job, held_bytes=X.nbytes)
         self.net_ = job.net
@@ -192,9 +202,9 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
 
     def _make_job(self, X, y, sample_weight, go_on, epochs, classes, init_score):
         target = self._encode(y, go_on, classes)
-        rules = rules_of(self, X.shape[1], epochs)
-        offset = None if init_score is None else self._offset(init_score, len(X))
-        weight, weight_of_left_out = self._weights(X, y, sample_weight)
+        rules = rules_of(self, X.shape[1], self.training_)
+        offset = None if init_score is None else offset_of(self, init_score, len(X))
+        weight, weight_of_left_out = weights_of(self, X, y, sample_weight)
         net = self.net_ if go_on else None
         stream = net.stream_ if go_on else Stream(seed_from(self.random_state))
         train_rows, valid_rows = self._split(X, y, weight, sample_weight, stream)
@@ -233,7 +243,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
 
     def _validation_pair(self, init_score):
         """Rows of the caller's own that validate, as arrays X, target and weight, or None."""
-        if not self.early_stopping or not isinstance(self.validation, (tuple, list)):
+        if not self.training_["early_stopping"] or not isinstance(self.validation, (tuple, list)):
             return None
         if len(self.validation) != 2 or init_score is not None:
             raise ValueError(
@@ -248,42 +258,10 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         class_weight = self._class_weight(y)
         return X, target, of_mean_one(np.ones(len(X)) if class_weight is None else class_weight)
 
-    def _offset(self, init_score, n_rows):
-        """Turn `init_score` into what is added to the network's outputs, an array of shape (n_rows, n_outputs)."""
-        init_score = check_array(init_score, dtype=np.float64, ensure_2d=False, input_name="init_score")
-        shape = (n_rows, self._n_outputs)
-        if init_score.shape == (n_rows,) and self._one_score is not None:
-            return init_score[:, None] * self._one_score
-        if init_score.shape != shape:
-            raise ValueError(
-                f"init_score must have a row for each row of X and a column for each output, shape {shape}. Got shape "
-                f"{init_score.shape}."
-            )
-        return init_score
-
-    def _weights(self, X, y, sample_weight):
-        """Weights of the rows, and what those that the sample weights leave out would have were they like others."""
-        own, class_weight = np.ones(len(X)), self._class_weight(y)
-        if sample_weight is not None:
-            own = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
-        weight = own
-        if class_weight is not None:
-            if not np.isfinite(class_weight).all() or class_weight.min() < 0:
-                raise ValueError(f"class_weight must be finite and not negative. Got {self.class_weight!r}.")
-            weight = own * class_weight
-        if not weight.any():
-            raise ValueError(
-                f"{type(self).__name__} needs at least one row of positive weight. Got sample weights (times class "
-                "weights) that are all zero."
-            )
-        largest = weight.max()  # what is divided by it has no sum that overflows
-        usual = (own[own > 0] / largest).mean()
-        return weight / largest, np.broadcast_to(usual, len(X)) if class_weight is None else usual * class_weight
-
     def _split(self, X, y, weight, sample_weight, stream):
         """Part the rows into those that train and those that validate."""
         used = np.flatnonzero(weight)
-        if not self.early_stopping or isinstance(self.validation, (tuple, list)):
+        if not self.training_["early_stopping"] or isinstance(self.validation, (tuple, list)):
             return used, used[:0]
         if callable(self.validation):
             return named_rows(self.validation(X, y, stream.split_seed), used, len(X))
@@ -295,16 +273,16 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
     def _new_net(self, X, train_rows, weight, stream):
         """Build and initialise the skorch net of a fresh fit."""
         spec = as_network(self.network)
-        optimizer = clone(as_optimizer(self.optimizer))
+        training, optimizer = self.training_, clone(as_optimizer(self.training_["optimizer"]))
         optimizer.check()
         scaling, facts = self._scaling(spec, X, train_rows, weight)
         net = self._net_class(
             module=ModuleBuilder(spec, X.shape[1], self._n_outputs, stream.init_seed, scaling, facts),
             criterion=self._criterion(spec),
             optimizer=optimizer,
-            lr=self.lr,
-            max_epochs=self.max_epochs,
-            batch_size=-1 if self.batch_size == "full" else self.batch_size,
+            lr=training["lr"],
+            max_epochs=training["max_epochs"],
+            batch_size=-1 if training["batch_size"] == "full" else training["batch_size"],
             train_split=None,
             callbacks=own_callbacks(self.callbacks),
             use_caching=False,
@@ -315,7 +293,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         net.stream_, net.seeded_ = stream, self.random_state is not None
         net.foreign_ = getattr(spec, "foreign", True)
         net.n_outputs_ = self._n_outputs * n_heads(spec)
-        net.lr_schedule_ = self.lr_schedule
+        net.lr_schedule_ = training["lr_schedule"]
         net.initialize()
         if net.foreign_:
             check_module(net, X[:1])
@@ -330,11 +308,11 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
 
     def _renew(self, net):
         """Let a net that goes on follow parameters that have changed since; its weights stay."""
-        optimizer = clone(as_optimizer(self.optimizer))
+        training, optimizer = self.training_, clone(as_optimizer(self.training_["optimizer"]))
         optimizer.check()
-        changed = net.lr != self.lr or optimizer.get_params() != net.optimizer.get_params()
-        net.lr, net.optimizer, net.lr_schedule_ = self.lr, optimizer, self.lr_schedule
-        net.batch_size = -1 if self.batch_size == "full" else self.batch_size
+        changed = net.lr != training["lr"] or optimizer.get_params() != net.optimizer.get_params()
+        net.lr, net.optimizer, net.lr_schedule_ = training["lr"], optimizer, training["lr_schedule"]
+        net.batch_size = -1 if training["batch_size"] == "full" else training["batch_size"]
         net.callbacks = own_callbacks(self.callbacks)
         net.initialize_callbacks()
         net.criterion = self._criterion(as_network(self.network))

@@ -16,7 +16,8 @@ def is_plain(X):
         return all(str(kind) != "category" and getattr(kind, "kind", "O") in "iufc" for kind in kinds)
     if hasattr(X, "nnz"):
         return True
-    return np.ndim(X) != 2 or np.asarray(X).dtype.kind in "biufc"
+    array = np.asarray(X)
+    return array.ndim != 2 or array.dtype.kind in "biufc"
 
 
 def learn_categories(X, categorical_features, names=None):

@@ -1,0 +1,43 @@
+"""How a network is trained where the estimator's parameters leave it open."""
+
+from skensemble.networks import as_network
+
+AUTO = "auto"
+# What "auto" is for a network that has no wishes of its own.
+_USUAL = {
+    "optimizer": "adam",
+    "lr": None,  # the optimizer's own
+    "lr_schedule": None,
+    "max_epochs": 50,
+    "batch_size": 128,
+    "early_stopping": False,
+    "label_smoothing": 0.0,
+}
+
+
+def settled(estimator, n_rows):
+    """What training follows: the estimator's parameters, and where they are "auto" what its network asks for.
+
+    Parameters
+    ----------
+    estimator : NetEstimator
+    n_rows : int
+        Rows given, those of weight 0 among them.
+
+    Returns
+    -------
+    training : dict
+        By the names of parameters.
+    """
+    spec = as_network(estimator.network)
+    asked = {**_USUAL, **(spec.training(n_rows) if hasattr(spec, "training") else {})}
+    own = {name: getattr(estimator, name, 0.0) for name in asked}
+    training = {name: asked[name] if is_auto(value) else value for name, value in own.items()}
+    if estimator.lr is None and is_auto(estimator.optimizer):
+        training["lr"] = asked["lr"]
+    return training
+
+
+def is_auto(value):
+    """Whether a parameter is left open."""
+    return isinstance(value, str) and value == AUTO
