@@ -36,11 +36,14 @@ class ByFormula(nn.Module):
         raise NotImplementedError
 
 
+_FREQUENCY = 0.1  # standard deviation of the first frequencies, per unit of a scaled number
+
+
 class Numbers(ByFormula):
     """Embed columns of numbers, each by itself; a missing one is the median's embedding and a learned shift.
 
     A scaled value x is clipped smoothly, ``z = x / sqrt(1 + (x / 3)^2)`` (Holzmueller et al. 2024, section 3), and
-    becomes z itself and a linear map of some functions of z: ``cos(2 pi f z + b)`` with learned frequencies and phases
+    becomes z itself and a linear map of some functions of z: ``cos(f z + b)`` with learned frequencies and phases
     (there, "PBLD"; Gorishniy et al. 2022, section 3.3, has the periodic functions), or the piecewise-linear encoding
     ``min(1, max(0, (z - t_i) / (t_{i+1} - t_i)))`` between quantiles t of the training rows (2022, equation 1).
 
@@ -56,40 +59,44 @@ class Numbers(ByFormula):
         Numbers that a column becomes, itself among them.
     """
 
-    def __init__(self, columns, edges, n_frequencies, size, scale=0.1):
+    def __init__(self, columns, edges, n_frequencies, size):
         super().__init__()
         self.columns, n_columns = columns, len(columns)
-        self.n_frequencies, n_functions = n_frequencies, n_frequencies
+        n_bins = 0 if edges is None else edges.shape[1] - 1
+        bound = 1 / sqrt(n_frequencies + n_bins)
+
+        def uniform(*shape):
+            return nn.Parameter((torch.rand(n_columns, size - 1, *shape) * 2 - 1) * bound)
+
         if n_frequencies:
-            self.frequency = nn.Parameter(torch.randn(n_columns, n_frequencies) * scale)
+            self.frequency = nn.Parameter(torch.randn(n_columns, n_frequencies) * 2 * pi * _FREQUENCY)
             self.phase = nn.Parameter((torch.rand(n_columns, n_frequencies) * 2 - 1) * pi)
-        if edges is not None:
+            self.periodic = uniform(n_frequencies)
+        if n_bins:
             edges = clipped(torch.as_tensor(edges))
-            n_functions += edges.shape[1] - 1
-            width = edges.diff(dim=1)
-            self.register_buffer("begin", edges[:, :-1].clone())
-            # a bin of no width is a step at its end
-            self.register_buffer("slope", 1 / width.clamp(min=1e-4))
-        bound = 1 / sqrt(max(1, n_functions))
-        self.weight = nn.Parameter((torch.rand(n_columns, n_functions, size - 1) * 2 - 1) * bound)
-        self.bias = nn.Parameter((torch.rand(n_columns, size - 1) * 2 - 1) * bound)
+            slope = 1 / edges.diff(dim=1).clamp(min=1e-4)  # a bin of no width is a step
+            self.register_buffer("slope", slope)
+            self.register_buffer("start", -slope * edges[:, :-1])
+            self.piecewise = uniform(n_bins)
+        self.bias = uniform()
         self.missing = nn.Parameter(torch.zeros(n_columns, size))
 
     def formula(self, own, x):
         """Return embeddings of shape (..., n_rows, n_columns * size)."""
         x = x[..., list(self.columns)].transpose(-1, -2)
         missing = torch.isnan(x)
-        z = clipped(torch.where(missing, 0.0, x)).unsqueeze(-1)
-        functions = []
-        if self.n_frequencies:
-            frequency, phase = (own(name).unsqueeze(-2) for name in ("frequency", "phase"))
-            functions.append(torch.cos(torch.addcmul(phase, z, frequency, value=2 * pi)))
-        if "begin" in self._buffers:
-            functions.append(((z - own("begin").unsqueeze(-2)) * own("slope").unsqueeze(-2)).clamp(0, 1))
-        functions = functions[0] if len(functions) == 1 else torch.cat(functions, -1)
-        embedded = torch.matmul(functions, own("weight")) + own("bias").unsqueeze(-2)
-        embedded = torch.cat([z, embedded], -1) + missing.unsqueeze(-1) * own("missing").unsqueeze(-2)
-        return embedded.transpose(-2, -3).flatten(-2)
+        z = clipped(torch.where(missing, 0.0, x)).unsqueeze(-2)
+
+        def line(start, slope):  # of shape (..., n_columns, n_functions, n_rows)
+            return torch.addcmul(own(start).unsqueeze(-1), own(slope).unsqueeze(-1), z)
+
+        embedded = own("bias").unsqueeze(-1)
+        if "phase" in self._parameters:
+            embedded = embedded + torch.matmul(own("periodic"), torch.cos(line("phase", "frequency")))
+        if "start" in self._buffers:
+            embedded = embedded + torch.matmul(own("piecewise"), line("start", "slope").clamp_(0, 1))
+        embedded = torch.cat([z, embedded], -2) + missing.unsqueeze(-2) * own("missing").unsqueeze(-1)
+        return embedded.flatten(-3, -2).transpose(-1, -2)
 
 
 def clipped(x):

@@ -17,7 +17,9 @@ from sklearn.preprocessing import FunctionTransformer
 import skensemble as ske
 from skensemble import BoostingClassifier, NetClassifier, NetRegressor, TabularNetwork
 from skensemble._table_layers import Categories, HeadsApart, HeadsShare, Numbers, clipped
+from skensemble.exporting._graph import module_of
 from skensemble.training import RowLosses
+from skensemble.training._work import Interning
 
 SMALL = TabularNetwork((8,), dtype="float64")
 QUICK = {"max_epochs": 3, "batch_size": 32, "random_state": 0}
@@ -63,10 +65,10 @@ def test_numbers_follow_their_formulas():
         z = value / np.sqrt(1 + (value / 3) ** 2)
         t = edges[j] / np.sqrt(1 + (edges[j] / 3) ** 2)
         frequency, phase = (p[j].detach().numpy() for p in (layer.frequency, layer.phase))
-        functions = np.concatenate(
-            [np.cos(2 * np.pi * frequency * z + phase), np.clip((z - t[:-1]) / (t[1:] - t[:-1]), 0, 1)]
-        )
-        expected = np.append(z, functions @ layer.weight[j].detach().numpy() + layer.bias[j].detach().numpy())
+        embedded = layer.bias[j].detach().numpy()
+        embedded = embedded + layer.periodic[j].detach().numpy() @ np.cos(frequency * z + phase)
+        encoding = np.clip((z - t[:-1]) / (t[1:] - t[:-1]), 0, 1)
+        expected = np.append(z, embedded + layer.piecewise[j].detach().numpy() @ encoding)
         expected = expected + is_missing * layer.missing[j].detach().numpy()
         np.testing.assert_allclose(out[row, j].detach().numpy(), expected, rtol=1e-12)
 
@@ -383,3 +385,74 @@ def test_models_are_saved_with_their_categories(spec, tmp_path):
     bag = BaggingRegressor(NetRegressor(spec, **QUICK), 2, random_state=0).fit(X, y == "yes")
     ske.save(bag, tmp_path / "bag.ske")
     np.testing.assert_array_equal(ske.load(tmp_path / "bag.ske").predict(X), bag.predict(X))
+
+
+@pytest.mark.parametrize("n_heads", [1, 3])
+def test_networks_of_numbers_are_exported_missing_ones_too(n_heads):
+    X, y = load_iris(return_X_y=True)
+    X[::4, 1] = np.nan
+    bag = BaggingClassifier(NetClassifier(TabularNetwork((8,), n_heads=n_heads), **QUICK), 3, random_state=0).fit(X, y)
+    exported = module_of(bag)(torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(exported, bag.predict_proba(X), rtol=1e-5, atol=1e-6)
+
+
+def test_an_export_with_categories_is_refused():
+    X, y = people()
+    for model in (NetClassifier(SMALL, **QUICK), BaggingClassifier(NetClassifier(SMALL, **QUICK), 2)):
+        with pytest.raises(ValueError, match="Got one with columns of categories; encode these"):
+            module_of(model.fit(X, y))
+
+
+def test_equal_tables_with_missing_numbers_are_held_once():
+    tables = [torch.tensor([[1.0, torch.nan], [0.0, 2.0]]) for _ in range(2)]
+    interning = Interning()
+    assert interning._one(tables[0]) is interning._one(tables[1])
+    assert interning._one(tables[0]) is not interning._one(tables[0] + 1)
+
+
+# ---- training that follows from the network ----
+
+
+def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
+    X, y = load_iris(return_X_y=True)
+    net = NetClassifier("tabular", random_state=0).fit(X, y)
+    asked = TabularNetwork().training(len(X))
+    assert {name: net.training_[name] for name in asked} == asked
+    assert net.n_iter_ == asked["max_epochs"]
+    assert (net.net_.batch_size, net.net_.lr) == (asked["batch_size"], asked["lr"])
+    assert net.score(X, y) > 0.93
+    own = NetClassifier("tabular", optimizer="sgd", max_epochs=3, batch_size=50, random_state=0).fit(X, y)
+    assert (own.n_iter_, own.net_.batch_size, own.net_.info_.name) == (3, 50, "sgd")
+    assert own.training_["lr"] is None  # that of another optimizer says nothing of this one's
+    usual = NetClassifier(max_epochs=3, random_state=0).fit(X, y)
+    assert usual.training_ == {
+        "optimizer": "adam",
+        "lr": None,
+        "lr_schedule": None,
+        "max_epochs": 3,
+        "batch_size": 128,
+        "early_stopping": False,
+        "label_smoothing": 0.0,
+    }
+
+
+def test_batches_grow_with_the_rows_and_are_those_of_folds_and_bootstraps():
+    sizes = [TabularNetwork().training(n)["batch_size"] for n in (10, 1000, 1001, 4000, 10**6)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+    assert sizes[1] == sizes[2]
+
+
+def test_settings_of_an_optimizer_that_is_left_open_can_be_set():
+    net = NetRegressor("tabular").set_params(optimizer__weight_decay=0.1, network__n_heads=2)
+    assert net.optimizer.get_params() == {"name": "adamw", "weight_decay": 0.1}
+    assert NetRegressor().set_params(optimizer__amsgrad=True).optimizer.get_params()["name"] == "adam"
+
+
+def test_partial_fit_keeps_its_learning_rate():
+    X, y = load_diabetes(return_X_y=True)
+    net = NetRegressor("tabular", random_state=0)
+    for _ in range(3):
+        net.partial_fit(X, y)
+    assert net.training_["lr_schedule"] is None
+    assert net.net_.optimizer_.param_groups[0]["lr"] == TabularNetwork().training(len(X))["lr"]

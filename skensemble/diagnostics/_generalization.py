@@ -73,7 +73,7 @@ def generalization_gap(estimator, X, y, *, over="epochs", values=None, cv=5, sco
         See Notes.
     values : array-like of shape (n_points,) or None, default=None
         How many epochs, rows or members; each is taken once, and in order. Numbers of rows may be shares, floats of at
-        most 1. None is ten or fewer numbers of epochs from 1 to ``max_epochs`` (50 where that is "auto") in steps of one
+        most 1. None is ten or fewer numbers of epochs from 1 to ``max_epochs`` (50 for "auto") in steps of one
         ratio; a tenth to all of the rows, five numbers; every number of members.
     cv : int, splitter or iterable of splits, default=5
         An int is the number of folds, shuffled, and stratified for classifiers.

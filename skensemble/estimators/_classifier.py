@@ -23,19 +23,23 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     Parameters
     ----------
     network : str, spec, torch.nn.Module or callable, default="mlp"
-        "mlp", "resnet" or "convnet" (square images); a spec such as ``MLP(hidden_sizes=(32,))``; or the user's own, as
-        `Network` takes it.
-    optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="adam"
+        "mlp", "resnet", "convnet" (square images) or "tabular" (columns of numbers, of which some may be missing, and
+        categories); a spec such as ``MLP(hidden_sizes=(32,))``; or the user's own, as `Network` takes it.
+    optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="auto"
         A name (``skensemble optimizers`` lists them), a spec such as ``Optimizer("sgd", momentum=0.9)``, or a class.
+        "auto", here and below, is what the network asks for (`TabularNetwork.training`), or else what is named:
+        "adam". What it has become is told in `training_`.
     lr : float or None, default=None
-        Learning rate. None takes the optimizer's own default, so that a search over optimizers alone is a fair one.
-    lr_schedule : str, callable or None, default=None
+        Learning rate. None takes the optimizer's own default, so that a search over optimizers alone is a fair one, or,
+        where that is "auto", the network's.
+    lr_schedule : str, callable or None, default="auto"
         "constant", "step", "cosine", "onecycle", "warmup_cosine", "plateau", or a factory that returns a torch
-        scheduler for an optimizer; see `skensemble.schedules`.
-    max_epochs : int, default=50
-        Number of times that training goes through its rows, at the most.
-    batch_size : int or "full", default=128
-        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent.
+        scheduler for an optimizer; see `skensemble.schedules`. None is "constant", and "auto" is None; in
+        `partial_fit` always.
+    max_epochs : int or "auto", default="auto"
+        Number of times that training goes through its rows, at the most; "auto" is 50.
+    batch_size : int, "full" or "auto", default="auto"
+        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 128.
     loss : str, torch.nn.Module, its class, callable or None, default=None
         None is the cross entropy ("cross_entropy", for several labels "binary_cross_entropy"). A callable gets outputs
         and targets and returns one number a row.
@@ -45,8 +49,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Factors of the norm penalties ``l1 sum |w| + l2 / 2 sum w^2`` over weights, not biases or normalizations, which
         are added to the loss of every batch (Goodfellow et al. 2016, equations 7.2 and 7.18). For decoupled decay give
         the optimizer its `weight_decay`.
-    label_smoothing : float, default=0.0
-        Share of a row's target, in [0, 1), that goes to all classes alike in training (Szegedy et al. 2016, section 7).
+    label_smoothing : float or "auto", default="auto"
+        Share of a row's target, in [0, 1), that goes to all classes alike in training (Szegedy et al. 2016, section 7);
+        "auto" is 0.
     mixup : float, default=0.0
         Parameter alpha of mixup: each row of a batch and its target are mixed with another's, a share drawn for each
         batch from Beta(alpha, alpha) staying its own (Zhang et al. 2018, equation 1).
@@ -69,8 +74,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     snapshots : int or None, default=None
         Number of members that one training leaves: the learning rate falls in as many cycles, the network at the end of
         each is kept, and predictions are the mean over them (Huang et al. 2017). It divides `max_epochs`.
-    early_stopping : bool, default=False
-        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters.
+    early_stopping : bool or "auto", default="auto"
+        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters; "auto" is
+        False.
     validation : {"split", "oob"}, callable or tuple (X, y), default="split"
         Which rows early stopping watches: a random part of those given; the rows of sample weight 0, which are those
         that a bootstrap left out, so that a bag stops early without giving up a row (its `oob_score_` is optimistic
@@ -84,7 +90,12 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Least improvement of the validation loss that counts, in nats.
     scale_inputs : bool, default=True
         Whether the network begins with a scaling to mean 0 and variance 1, taken from the training rows: of each
-        feature, or, where the network takes images, of each channel.
+        feature, or, where the network takes images, of each channel. One for tables always scales, by median and
+        quartiles.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        For a network for tables, names, positions or a mask of the columns that are categories. "from_dtype" takes text
+        and truth values, and a frame's columns of type "category"; an array of objects, as a bag makes of a frame,
+        knows no types: name columns of numbers that are categories.
     callbacks : list of skorch callbacks or None, default=None
         Copies of them take part in training.
     warm_start : bool, default=False
@@ -104,6 +115,10 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where they are all strings.
+    training_ : dict
+        Optimizer, learning rate, schedule, epochs and what else may be "auto", as training had them.
+    categories_ : list of (ndarray of str or None) or None
+        For a network for tables, the categories of each column as text; None for numbers.
     net_ : skorch.NeuralNetClassifier
         The skorch net, over class positions.
     module_ : torch.nn.Module

@@ -19,23 +19,24 @@ class NetRegressor(RegressorMixin, NetEstimator):
     ----------
     network : str, spec, torch.nn.Module or callable, default="mlp"
         As in `NetClassifier`.
-    optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="adam"
-        As in `NetClassifier`.
+    optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="auto"
+        As in `NetClassifier`; "auto", here and below, is what the network asks for, or else what is named: "adam".
     lr : float or None, default=None
-        Learning rate. None takes the optimizer's own default.
-    lr_schedule : str, callable or None, default=None
+        Learning rate. None takes the optimizer's own default, or, where that is "auto", the network's.
+    lr_schedule : str, callable or None, default="auto"
         As in `NetClassifier`.
-    max_epochs : int, default=50
-        Number of times that training goes through its rows, at the most.
-    batch_size : int or "full", default=128
-        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent.
+    max_epochs : int or "auto", default="auto"
+        Number of times that training goes through its rows, at the most; "auto" is 50.
+    batch_size : int, "full" or "auto", default="auto"
+        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 128.
     loss : str, torch.nn.Module, its class, callable or None, default=None
         None is "squared_error"; "absolute_error" and "huber" are known too. A callable gets outputs and scaled targets
         and returns one number a row, or one a row and output.
     l1, l2, mixup, cutmix, input_noise, weight_noise, augment, grad_clip, averaging, snapshots : default=off
         Regularizers, as in `NetClassifier`; mixed rows have mixed targets. Off is 0 or None.
-    early_stopping : bool, default=False
-        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters.
+    early_stopping : bool or "auto", default="auto"
+        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters; "auto" is
+        False.
     validation : {"split", "oob"}, callable or tuple (X, y), default="split"
         Which rows early stopping watches, as in `NetClassifier`.
     validation_fraction : float, default=0.1
@@ -46,7 +47,10 @@ class NetRegressor(RegressorMixin, NetEstimator):
         Least improvement of the validation loss that counts, in units of the scaled targets' variance.
     scale_inputs : bool, default=True
         Whether the network begins with a scaling to mean 0 and variance 1, taken from the training rows: of each
-        feature, or, where the network takes images, of each channel.
+        feature, or, where the network takes images, of each channel. One for tables always scales, by median and
+        quartiles.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which columns are categories, as in `NetClassifier`.
     callbacks : list of skorch callbacks or None, default=None
         Copies of them take part in training.
     warm_start : bool, default=False
@@ -66,6 +70,10 @@ class NetRegressor(RegressorMixin, NetEstimator):
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where they are all strings.
+    training_ : dict
+        Optimizer, learning rate, schedule, epochs and what else may be "auto", as training had them.
+    categories_ : list of (ndarray of str or None) or None
+        For a network for tables, the categories of each column as text; None for numbers.
     net_ : skorch.NeuralNetRegressor
         The skorch net, over scaled targets.
     module_ : torch.nn.Module

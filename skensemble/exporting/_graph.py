@@ -127,6 +127,8 @@ def members(estimators, columns=None, classes=None, logs=False):
     module : torch.nn.Module
         From rows to a tensor of shape (n_members, n_rows, n_outputs).
     """
+    for estimator in estimators:
+        _check_columns(estimator)
     columns = [None] * len(estimators) if columns is None else columns
     positions = [None] * len(estimators)
     if classes is not None:
@@ -245,6 +247,7 @@ def module_of(estimator, logs=False):
         If the estimator, or one inside of it, has no form as a network.
     """
     check_is_fitted(estimator)
+    _check_columns(estimator)
     if isinstance(estimator, Pipeline):
         steps = [layer_of(name, step) for name, step in estimator.steps[:-1]]
         return nn.Sequential(*steps, module_of(estimator.steps[-1][1], logs))
@@ -254,6 +257,14 @@ def module_of(estimator, logs=False):
         return _First(Nets([estimator], None, logs))
     made = _made(estimator)
     return nn.Sequential(made, _Log()) if logs else made
+
+
+def _check_columns(estimator):
+    if any(known is not None for known in getattr(estimator, "categories_", None) or []):
+        raise ValueError(
+            "An exported network takes rows of numbers. Got one with columns of categories; encode these in a Pipeline "
+            "before it, or keep it by skensemble.save."
+        )
 
 
 class _Log(nn.Module):
