@@ -146,6 +146,9 @@ class TabularNetwork(BaseEstimator):
             "lr_schedule": "cosine",
             "max_epochs": 64,
             "batch_size": batch_size,
+            "early_stopping": True,
+            "validation": "auto",
+            "n_iter_no_change": 16,
         }
 
     def build(self, n_inputs, n_outputs, facts=None):

@@ -417,8 +417,9 @@ def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
     X, y = load_iris(return_X_y=True)
     net = NetClassifier("tabular", random_state=0).fit(X, y)
     asked = TabularNetwork().training(len(X))
-    assert {name: net.training_[name] for name in asked} == asked
-    assert net.n_iter_ == asked["max_epochs"]
+    assert net.training_ == {**asked, "validation": "split", "label_smoothing": net.training_["label_smoothing"]}
+    assert net.best_epoch_ <= net.n_iter_ <= asked["max_epochs"]
+    assert len(net.validation_indices_) == 15
     assert (net.net_.batch_size, net.net_.lr) == (asked["batch_size"], asked["lr"])
     assert net.score(X, y) > 0.93
     own = NetClassifier("tabular", optimizer="sgd", max_epochs=3, batch_size=50, random_state=0).fit(X, y)
@@ -432,8 +433,24 @@ def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
         "max_epochs": 3,
         "batch_size": 128,
         "early_stopping": False,
+        "validation": "split",
+        "n_iter_no_change": 10,
         "label_smoothing": 0.0,
     }
+
+
+def test_rows_that_a_bootstrap_leaves_out_validate_and_few_rows_all_train():
+    X, y = load_iris(return_X_y=True)
+    bag = BaggingClassifier(NetClassifier("tabular", max_epochs=2), 3, random_state=0).fit(X, y)
+    for net, rows in zip(bag.estimators_, bag.estimators_samples_, strict=True):
+        assert net.training_["validation"] == "oob"
+        np.testing.assert_array_equal(net.validation_indices_, np.setdiff1d(np.arange(150), rows))
+    few = NetClassifier("tabular", max_epochs=2).fit(X[::4], y[::4])
+    assert few.validation_indices_ is None
+    assert not few.training_["early_stopping"]
+    asked = NetClassifier("tabular", max_epochs=2, early_stopping=True).fit(X[::4], y[::4])
+    assert len(asked.validation_indices_) == 4
+    assert NetClassifier("tabular", max_epochs=4, snapshots=2).fit(X, y).training_["early_stopping"] is False
 
 
 def test_batches_grow_with_the_rows_and_are_those_of_folds_and_bootstraps():

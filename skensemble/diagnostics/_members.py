@@ -97,7 +97,7 @@ def member_predictions(ensemble, X):
             found = read(core, X)
             return _ask(found) if isinstance(found, Team) else found
     raise ValueError(
-        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a network of snapshots or heads, or "
+        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a network with snapshots or heads, or "
         f"cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same thing or "
         "are not kept; give a list of fitted estimators."
     )

@@ -17,7 +17,7 @@ from skensemble.averaging import Averaging, as_averaging
 from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of, of_mean_one
 from skensemble.estimators._columns import n_codes, validated
 from skensemble.estimators._parts import check_module, own_callbacks
-from skensemble.estimators._rows import offset_of, weights_of
+from skensemble.estimators._rows import offset_of, split, weights_of
 from skensemble.estimators._rules import image_shape, rules_of
 from skensemble.estimators._training import is_auto, settled
 from skensemble.networks import as_network, n_heads, takes_tables
@@ -34,7 +34,6 @@ from skensemble.training import (
     predict,
     train,
 )
-from skensemble.validation import named_rows, out_of_bag_rows, split_rows
 
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _SPECS = {
@@ -69,9 +68,9 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "averaging": [str, Averaging, None],
         "snapshots": [Interval(Integral, 0, None, closed="left"), None],
         "early_stopping": ["boolean", StrOptions({"auto"})],
-        "validation": [StrOptions({"split", "oob"}), callable, tuple, list],
+        "validation": [StrOptions({"auto", "split", "oob"}), callable, tuple, list],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "tol": [Interval(Real, 0, None, closed="left")],
         "scale_inputs": ["boolean"],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
@@ -207,7 +206,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         weight, weight_of_left_out = weights_of(self, X, y, sample_weight)
         net = self.net_ if go_on else None
         stream = net.stream_ if go_on else Stream(seed_from(self.random_state))
-        train_rows, valid_rows = self._split(X, y, weight, sample_weight, stream)
+        train_rows, valid_rows = split(self, X, y, weight, sample_weight, stream)
         own_rows = self._validation_pair(init_score)
         # rows that the sample weights leave out validate like any other
         weight[valid_rows] = np.where(weight[valid_rows] > 0, weight[valid_rows], weight_of_left_out[valid_rows])
@@ -228,7 +227,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         train = Rows(*table, train_rows, offset)
         if valid is not None and own_rows is None:
             valid.table = train.table
-        best = None if valid is None else BestEpoch(self.n_iter_no_change, self.tol)
+        best = None if valid is None else BestEpoch(self.training_["n_iter_no_change"], self.tol)
         return Job(net=net, train=train, valid=valid, max_epochs=epochs, best=best, seeded=net.seeded_)
 
     def _table(self, net, X, target, weight, offset=None):
@@ -257,18 +256,6 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(f"The targets of validation must be like those of fit. There {error}") from error
         class_weight = self._class_weight(y)
         return X, target, of_mean_one(np.ones(len(X)) if class_weight is None else class_weight)
-
-    def _split(self, X, y, weight, sample_weight, stream):
-        """Part the rows into those that train and those that validate."""
-        used = np.flatnonzero(weight)
-        if not self.training_["early_stopping"] or isinstance(self.validation, (tuple, list)):
-            return used, used[:0]
-        if callable(self.validation):
-            return named_rows(self.validation(X, y, stream.split_seed), used, len(X))
-        if self.validation == "oob":
-            drawn, left_out = out_of_bag_rows(None if sample_weight is None else np.asarray(sample_weight), len(X))
-            return np.intersect1d(drawn, used), left_out
-        return split_rows(used, y, self.validation_fraction, stream.split_seed, self._stratifies(y))
 
     def _new_net(self, X, train_rows, weight, stream):
         """Build and initialise the skorch net of a fresh fit."""

@@ -75,17 +75,18 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Number of members that one training leaves: the learning rate falls in as many cycles, the network at the end of
         each is kept, and predictions are the mean over them (Huang et al. 2017). It divides `max_epochs`.
     early_stopping : bool or "auto", default="auto"
-        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters; "auto" is
-        False.
-    validation : {"split", "oob"}, callable or tuple (X, y), default="split"
+        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters. "auto" is
+        False; a network for tables stops early where it gets 50 rows or more.
+    validation : {"auto", "split", "oob"}, callable or tuple (X, y), default="auto"
         Which rows early stopping watches: a random part of those given; the rows of sample weight 0, which are those
         that a bootstrap left out, so that a bag stops early without giving up a row (its `oob_score_` is optimistic
         then, since those rows chose when to stop: keep test rows aside for an honest score, or stop by "split");
-        those whose positions ``validation(X, y, random_state)`` returns; or rows of their own.
+        those whose positions ``validation(X, y, random_state)`` returns; or rows of their own. "auto" is "split"; a
+        network for tables takes "oob" where the sample weights leave out as large a share as `validation_fraction`.
     validation_fraction : float, default=0.1
         Share of the rows that "split" holds out.
-    n_iter_no_change : int, default=10
-        Epochs without an improvement after which early stopping ends training.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without an improvement after which early stopping ends training; "auto" is 10.
     tol : float, default=1e-4
         Least improvement of the validation loss that counts, in nats.
     scale_inputs : bool, default=True
@@ -180,9 +181,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         averaging=None,
         snapshots=None,
         early_stopping="auto",
-        validation="split",
+        validation="auto",
         validation_fraction=0.1,
-        n_iter_no_change=10,
+        n_iter_no_change="auto",
         tol=1e-4,
         scale_inputs=True,
         categorical_features="from_dtype",

@@ -37,12 +37,12 @@ class NetRegressor(RegressorMixin, NetEstimator):
     early_stopping : bool or "auto", default="auto"
         Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters; "auto" is
         False.
-    validation : {"split", "oob"}, callable or tuple (X, y), default="split"
+    validation : {"auto", "split", "oob"}, callable or tuple (X, y), default="auto"
         Which rows early stopping watches, as in `NetClassifier`.
     validation_fraction : float, default=0.1
         Share of the rows that "split" holds out.
-    n_iter_no_change : int, default=10
-        Epochs without an improvement after which early stopping ends training.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without an improvement after which early stopping ends training; "auto" is 10.
     tol : float, default=1e-4
         Least improvement of the validation loss that counts, in units of the scaled targets' variance.
     scale_inputs : bool, default=True
@@ -132,9 +132,9 @@ class NetRegressor(RegressorMixin, NetEstimator):
         averaging=None,
         snapshots=None,
         early_stopping="auto",
-        validation="split",
+        validation="auto",
         validation_fraction=0.1,
-        n_iter_no_change=10,
+        n_iter_no_change="auto",
         tol=1e-4,
         scale_inputs=True,
         categorical_features="from_dtype",

@@ -2,7 +2,6 @@
 
 from skensemble.networks import as_network
 
-AUTO = "auto"
 # What "auto" is for a network that has no wishes of its own.
 _USUAL = {
     "optimizer": "adam",
@@ -11,6 +10,8 @@ _USUAL = {
     "max_epochs": 50,
     "batch_size": 128,
     "early_stopping": False,
+    "validation": "split",
+    "n_iter_no_change": 10,
     "label_smoothing": 0.0,
 }
 
@@ -35,9 +36,13 @@ def settled(estimator, n_rows):
     training = {name: asked[name] if is_auto(value) else value for name, value in own.items()}
     if estimator.lr is None and is_auto(estimator.optimizer):
         training["lr"] = asked["lr"]
+    if is_auto(estimator.early_stopping) and (estimator.snapshots or 0) > 1:
+        training["early_stopping"] = False  # each snapshot ends a cycle
+    if not isinstance(training["validation"], str):
+        training["validation"] = "own"
     return training
 
 
 def is_auto(value):
     """Whether a parameter is left open."""
-    return isinstance(value, str) and value == AUTO
+    return isinstance(value, str) and value == "auto"
