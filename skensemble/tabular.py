@@ -34,7 +34,7 @@ class TabularNetwork(BaseEstimator):
         As in `MLP`.
     dropout : float, default=0.1
         Probability, in [0, 1), that a hidden unit is dropped in training.
-    embedding : {"periodic", "piecewise", "both"}, default="periodic"
+    embedding : {"periodic", "piecewise", "both"}, default="piecewise"
         Functions of a number: cosines of learned frequencies and phases, the piecewise-linear encoding between
         quantiles (Gorishniy et al. 2022, sections 3.3 and 3.2), or all of these.
     n_heads : int, default=1
@@ -78,7 +78,7 @@ class TabularNetwork(BaseEstimator):
         hidden_sizes=(128, 128),
         activation="relu",
         dropout=0.1,
-        embedding="periodic",
+        embedding="piecewise",
         n_heads=1,
         sharing="batch",
         dtype="float32",
@@ -136,16 +136,14 @@ class TabularNetwork(BaseEstimator):
         Returns
         -------
         training : dict
-            By the names of the estimator's parameters. Batches grow with the rows, in powers of two, so that folds and
-            bootstraps of one table train alike.
+            By the names of the estimator's parameters; the optimizer as its name and settings. Batches grow with the
+            rows, in powers of two, so that folds and bootstraps of one table train alike.
         """
-        batch_size = 2 ** round(log2(min(max(n_rows, 1024), 8192) / 32))
         return {
-            "optimizer": "adamw",
-            "lr": 0.003,
+            "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.1},
             "lr_schedule": "cosine",
             "max_epochs": 64,
-            "batch_size": batch_size,
+            "batch_size": 2 ** round(log2(min(max(n_rows, 1024), 8192) / 32)),
             "early_stopping": True,
             "validation": "auto",
             "n_iter_no_change": 16,

@@ -417,18 +417,17 @@ def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
     X, y = load_iris(return_X_y=True)
     net = NetClassifier("tabular", random_state=0).fit(X, y)
     asked = TabularNetwork().training(len(X))
-    assert net.training_ == {**asked, "validation": "split", "label_smoothing": net.training_["label_smoothing"]}
+    told = {**asked, "validation": "split", "label_smoothing": 0.0}
+    assert {**net.training_, "optimizer": net.training_["optimizer"].get_params()} == told
     assert net.best_epoch_ <= net.n_iter_ <= asked["max_epochs"]
     assert len(net.validation_indices_) == 15
-    assert (net.net_.batch_size, net.net_.lr) == (asked["batch_size"], asked["lr"])
+    assert (net.net_.batch_size, net.net_.info_.name) == (asked["batch_size"], "adamw")
     assert net.score(X, y) > 0.93
     own = NetClassifier("tabular", optimizer="sgd", max_epochs=3, batch_size=50, random_state=0).fit(X, y)
     assert (own.n_iter_, own.net_.batch_size, own.net_.info_.name) == (3, 50, "sgd")
-    assert own.training_["lr"] is None  # that of another optimizer says nothing of this one's
     usual = NetClassifier(max_epochs=3, random_state=0).fit(X, y)
-    assert usual.training_ == {
-        "optimizer": "adam",
-        "lr": None,
+    assert {**usual.training_, "optimizer": usual.training_["optimizer"].get_params()} == {
+        "optimizer": {"name": "adam"},
         "lr_schedule": None,
         "max_epochs": 3,
         "batch_size": 128,
@@ -461,8 +460,8 @@ def test_batches_grow_with_the_rows_and_are_those_of_folds_and_bootstraps():
 
 
 def test_settings_of_an_optimizer_that_is_left_open_can_be_set():
-    net = NetRegressor("tabular").set_params(optimizer__weight_decay=0.1, network__n_heads=2)
-    assert net.optimizer.get_params() == {"name": "adamw", "weight_decay": 0.1}
+    net = NetRegressor("tabular").set_params(optimizer__weight_decay=0.5, network__n_heads=2)
+    assert net.optimizer.get_params() == {**TabularNetwork().training(1)["optimizer"], "weight_decay": 0.5}
     assert NetRegressor().set_params(optimizer__amsgrad=True).optimizer.get_params()["name"] == "adam"
 
 
@@ -472,4 +471,4 @@ def test_partial_fit_keeps_its_learning_rate():
     for _ in range(3):
         net.partial_fit(X, y)
     assert net.training_["lr_schedule"] is None
-    assert net.net_.optimizer_.param_groups[0]["lr"] == TabularNetwork().training(len(X))["lr"]
+    assert net.net_.optimizer_.param_groups[0]["lr"] == TabularNetwork().training(len(X))["optimizer"]["lr"]

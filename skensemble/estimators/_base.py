@@ -267,7 +267,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             module=ModuleBuilder(spec, X.shape[1], self._n_outputs, stream.init_seed, scaling, facts),
             criterion=self._criterion(spec),
             optimizer=optimizer,
-            lr=training["lr"],
+            lr=self.lr,
             max_epochs=training["max_epochs"],
             batch_size=-1 if training["batch_size"] == "full" else training["batch_size"],
             train_split=None,
@@ -297,8 +297,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         """Let a net that goes on follow parameters that have changed since; its weights stay."""
         training, optimizer = self.training_, clone(as_optimizer(self.training_["optimizer"]))
         optimizer.check()
-        changed = net.lr != training["lr"] or optimizer.get_params() != net.optimizer.get_params()
-        net.lr, net.optimizer, net.lr_schedule_ = training["lr"], optimizer, training["lr_schedule"]
+        changed = net.lr != self.lr or optimizer.get_params() != net.optimizer.get_params()
+        net.lr, net.optimizer, net.lr_schedule_ = self.lr, optimizer, training["lr_schedule"]
         net.batch_size = -1 if training["batch_size"] == "full" else training["batch_size"]
         net.callbacks = own_callbacks(self.callbacks)
         net.initialize_callbacks()

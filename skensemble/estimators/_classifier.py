@@ -30,8 +30,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         "auto", here and below, is what the network asks for (`TabularNetwork.training`), or else what is named:
         "adam". What it has become is told in `training_`.
     lr : float or None, default=None
-        Learning rate. None takes the optimizer's own default, so that a search over optimizers alone is a fair one, or,
-        where that is "auto", the network's.
+        Learning rate. None takes the optimizer's own default, so that a search over optimizers alone is a fair one.
     lr_schedule : str, callable or None, default="auto"
         "constant", "step", "cosine", "onecycle", "warmup_cosine", "plateau", or a factory that returns a torch
         scheduler for an optimizer; see `skensemble.schedules`. None is "constant", and "auto" is None; in
@@ -117,7 +116,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where they are all strings.
     training_ : dict
-        Optimizer, learning rate, schedule, epochs and what else may be "auto", as training had them.
+        Optimizer, schedule, epochs and what else may be "auto", as training had them.
     categories_ : list of (ndarray of str or None) or None
         For a network for tables, the categories of each column as text; None for numbers.
     net_ : skorch.NeuralNetClassifier

@@ -22,7 +22,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
     optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="auto"
         As in `NetClassifier`; "auto", here and below, is what the network asks for, or else what is named: "adam".
     lr : float or None, default=None
-        Learning rate. None takes the optimizer's own default, or, where that is "auto", the network's.
+        Learning rate. None takes the optimizer's own default.
     lr_schedule : str, callable or None, default="auto"
         As in `NetClassifier`.
     max_epochs : int or "auto", default="auto"
@@ -71,7 +71,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where they are all strings.
     training_ : dict
-        Optimizer, learning rate, schedule, epochs and what else may be "auto", as training had them.
+        Optimizer, schedule, epochs and what else may be "auto", as training had them.
     categories_ : list of (ndarray of str or None) or None
         For a network for tables, the categories of each column as text; None for numbers.
     net_ : skorch.NeuralNetRegressor

@@ -1,11 +1,11 @@
 """How a network is trained where the estimator's parameters leave it open."""
 
 from skensemble.networks import as_network
+from skensemble.optimizers import Optimizer
 
 # What "auto" is for a network that has no wishes of its own.
 _USUAL = {
-    "optimizer": "adam",
-    "lr": None,  # the optimizer's own
+    "optimizer": {"name": "adam"},
     "lr_schedule": None,
     "max_epochs": 50,
     "batch_size": 128,
@@ -32,10 +32,9 @@ def settled(estimator, n_rows):
     """
     spec = as_network(estimator.network)
     asked = {**_USUAL, **(spec.training(n_rows) if hasattr(spec, "training") else {})}
+    asked["optimizer"] = Optimizer(**asked["optimizer"])
     own = {name: getattr(estimator, name, 0.0) for name in asked}
     training = {name: asked[name] if is_auto(value) else value for name, value in own.items()}
-    if estimator.lr is None and is_auto(estimator.optimizer):
-        training["lr"] = asked["lr"]
     if is_auto(estimator.early_stopping) and (estimator.snapshots or 0) > 1:
         training["early_stopping"] = False  # each snapshot ends a cycle
     if not isinstance(training["validation"], str):
