@@ -38,6 +38,7 @@ _HOME = {
     "Search": "tuning",
     "SearchDisplay": "plots",
     "Store": "training",
+    "TabularNetwork": "tabular",
     "Uncertainty": "diagnostics",
     "UncertaintyDisplay": "plots",
     "WeightNoise": "regularizers",

@@ -55,6 +55,7 @@ from skensemble.plots import (
 from skensemble.regularizers import WeightNoise
 from skensemble.report import write_report
 from skensemble.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
+from skensemble.tabular import TabularNetwork
 from skensemble.training import Store, fit_together, fused
 from skensemble.tuning import Search, search
 
@@ -92,6 +93,7 @@ __all__ = [
     "Search",
     "SearchDisplay",
     "Store",
+    "TabularNetwork",
     "Uncertainty",
     "UncertaintyDisplay",
     "WeightNoise",

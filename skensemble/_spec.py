@@ -83,7 +83,8 @@ class NetworkSpec(Protocol):
         """Build a fresh module."""
 
 
-NetworkLike: TypeAlias = "Literal['mlp', 'resnet', 'convnet'] | NetworkSpec | nn.Module | Callable[..., nn.Module]"
+NetworkName: TypeAlias = Literal["mlp", "resnet", "convnet", "tabular"]
+NetworkLike: TypeAlias = "NetworkName | NetworkSpec | nn.Module | Callable[..., nn.Module]"
 """What stands for a network: a name, a spec, a module, or a callable that returns one."""
 
 

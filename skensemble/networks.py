@@ -27,6 +27,7 @@ from skensemble._blocks import (
 )
 from skensemble._layers import adopt
 from skensemble._spec import NetworkLike, NetworkSpec, SettingsSpec, unknown_name
+from skensemble.tabular import TabularNetwork
 
 
 class _BuiltIn(BaseEstimator):
@@ -357,7 +358,7 @@ class Network(SettingsSpec):
         return adopt(module)
 
 
-_NAMES = {"mlp": MLP, "resnet": ResNet, "convnet": ConvNet}
+_NAMES = {"mlp": MLP, "resnet": ResNet, "convnet": ConvNet, "tabular": TabularNetwork}
 
 
 def as_network(network: NetworkLike) -> NetworkSpec:
@@ -366,11 +367,11 @@ def as_network(network: NetworkLike) -> NetworkSpec:
     Parameters
     ----------
     network : str, spec, torch.nn.Module or callable
-        "mlp", "resnet" or "convnet"; a spec; a module or a factory of one.
+        "mlp", "resnet", "convnet" or "tabular"; a spec; a module or a factory of one.
 
     Returns
     -------
-    spec : MLP, ResNet, ConvNet or Network
+    spec : MLP, ResNet, ConvNet, TabularNetwork or Network
 
     Raises
     ------
@@ -397,3 +398,13 @@ def as_network(network: NetworkLike) -> NetworkSpec:
         "network must be a name, a spec such as MLP(), a torch.nn.Module or a callable that returns one. "
         f"Got {network!r}."
     )
+
+
+def takes_tables(network: NetworkLike) -> bool:
+    """Whether what a user gives as `network` takes columns of categories and missing values, and learns their facts."""
+    return network.lower() == "tabular" if isinstance(network, str) else hasattr(network, "learn")
+
+
+def n_heads(spec: NetworkSpec) -> int:
+    """How many predictions a spec's network makes of a row."""
+    return getattr(spec, "n_heads", 1)

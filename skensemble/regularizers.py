@@ -94,6 +94,8 @@ class Rules:
         Greatest norm of a gradient.
     image_shape : tuple of int or None
         ``(channels, height, width)`` of a row, where rows are images.
+    n_heads : int
+        Predictions that a network makes of a row, each with a loss of its own.
     """
 
     l1: float = 0.0
@@ -106,6 +108,7 @@ class Rules:
     augment: Any = None
     grad_clip: float = 0.0
     image_shape: tuple[int, ...] | None = None
+    n_heads: int = 1
 
 
 def weight_names(module: nn.Module) -> list[str]:

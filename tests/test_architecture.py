@@ -39,6 +39,7 @@ FLOORS = {
     "datasets": 1,
     "schedules": 1,
     "tables": 1,
+    "tabular": 0.9,  # a network, which networks knows by name
     "_blocks": 0.7,  # halves: still floor 0, and one stands on the other
     "_compat": 0,
     "_files": 0,
@@ -50,6 +51,7 @@ FLOORS = {
     "_search_words": 1.5,
     "_spec": 0,
     "_statistics": 0,
+    "_table_layers": 0.3,
     "_types": -1,  # names for types, below all
 }
 # Outside packages that only these modules may import.

@@ -17,6 +17,7 @@ from skensemble import (
     EnsembleSelectionRegressor,
     NetClassifier,
     NetRegressor,
+    TabularNetwork,
 )
 
 _ROUNDING = {
@@ -36,6 +37,27 @@ def test_defaults(estimator, check):
 
 @parametrize_with_checks([NetClassifier(MLP(dtype="float64")), NetRegressor(MLP(dtype="float64"))])
 def test_float64_passes_without_an_exception(estimator, check):
+    check(estimator)
+
+
+_OTHER_MASKS = {
+    "check_sample_weight_equivalence_on_dense_data": "a row of weight 2 and the same row twice are dropped units of "
+    "and batched differently; it passes without dropout and with one batch, which the next test holds"
+}
+
+
+@parametrize_with_checks(
+    [NetClassifier("tabular"), NetRegressor("tabular")], expected_failed_checks=lambda estimator: _OTHER_MASKS
+)
+def test_tables(estimator, check):
+    check(estimator)
+
+
+_SURE = TabularNetwork(dropout=0.0, dtype="float64")
+
+
+@parametrize_with_checks([NetClassifier(_SURE, batch_size="full"), NetRegressor(_SURE, batch_size="full")])
+def test_tables_without_dropout_pass_without_an_exception(estimator, check):
     check(estimator)
 
 

@@ -154,7 +154,7 @@ class Stagewise(Additive):
         if isinstance(member, Pipeline):
             X = member[:-1].transform(X)
         net = last_step(member)
-        X = torch.from_numpy(np.ascontiguousarray(X, dtype=numpy_dtype(net.module_)))
+        X = torch.from_numpy(np.ascontiguousarray(net._validated(X, reset=False), dtype=numpy_dtype(net.module_)))
         if self.classes is not None:
             return Summand(net.net_, X, weight)
         return Summand(net.net_, X, weight, float(net.target_scale_[0]), float(net.target_mean_[0]))

@@ -93,8 +93,8 @@ def generalization_gap(
         See Notes.
     values : array-like of shape (n_points,) or None, default=None
         How many epochs, rows or members; each is taken once, and in order. Numbers of rows may be shares, floats of at
-        most 1. None is ten or fewer numbers of epochs from 1 to ``max_epochs`` in steps of one ratio; a tenth to all of
-        the rows, five numbers; every number of members.
+        most 1. None is ten or fewer numbers of epochs from 1 to ``max_epochs`` (50 for "auto") in steps of one
+        ratio; a tenth to all of the rows, five numbers; every number of members.
     cv : int, splitter or iterable of splits, default=5
         An int is the number of folds, shuffled, and stratified for classifiers.
     scoring : {"zero_one", "log_loss", "squared"} or None, default=None
@@ -180,7 +180,8 @@ def _over_epochs(
             f"{type(estimator).__name__}; name its network, or choose 'rows' or 'members'."
         )
     if values is None:
-        values = np.geomspace(1, max(names.values()), 10).round().astype(int)
+        longest = max((value for value in names.values() if value != "auto"), default=50)
+        values = np.geomspace(1, longest, 10).round().astype(int)
     values = _counts(values, "epochs")
     settings = [dict.fromkeys(names, int(value)) for value in values]
     return values, _errors(estimator, X, y, [[(setting, *fold) for setting in settings] for fold in folds], metric)

@@ -13,7 +13,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from skensemble._types import Floats
 
@@ -60,7 +60,7 @@ class TrainedLoss:
             raise ValueError(f"{subject} wants a network with weights that train. Got {type(net.module_).__name__}.")
         self.start = self._flat(self.parameters)
         dtype = torch.float64 if any(p.dtype == torch.float64 for p in self.module.parameters()) else torch.float32
-        X = validate_data(self.estimator, X, reset=False, dtype=[np.float32, np.float64])
+        X = self.estimator._validated(X, reset=False)
         target, weight = _target_and_weight(self.estimator, y, subject)
         check_consistent_length(X, target)
         if target.is_floating_point():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,9 +102,9 @@ def member_predictions(ensemble: Ensemble, X: ArrayLike) -> Members:
             found = read(core, X)
             return _ask(found) if isinstance(found, Team) else found
     raise ValueError(
-        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a selection, a network with snapshots, "
-        f"or cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same thing or "
-        "are not kept; give a list of fitted estimators."
+        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a selection, a network with snapshots or "
+        f"heads, or cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same "
+        "thing or are not kept; give a list of fitted estimators."
     )
 
 
@@ -295,13 +294,13 @@ def _checked(ensemble: Any, X: Any, dtype: DTypeLike | None = None) -> Any:
 
 
 def _boosted(booster: Any, X: Any) -> Members:
-    """Our boosting and selections: members with weights, or for sums of scores, which are no predictions, stages."""
+    """Who tells what its members say; or, for boosted sums of scores, which are no predictions, its stages."""
     if getattr(booster, "_fitted_method", None) in ("gradient", "stagewise"):
         return _stages(booster, X)
     predictions = np.asarray(booster.member_predictions(X), dtype=np.float64)
     weights = normalized(getattr(booster, "estimator_weights_", None), len(predictions))
     classes = booster.classes_ if is_classifier(booster) else None
-    return Members(predictions, classes, weights, getattr(booster, "_multilabel", False))
+    return Members(predictions, classes, weights, bool(getattr(booster, "_multilabel", False)))
 
 
 def _stages(booster: Any, X: Any) -> Members:
@@ -311,14 +310,6 @@ def _stages(booster: Any, X: Any) -> Members:
     stages = np.stack(stages[len(stages) // 2 :])
     classes = booster.classes_ if is_classifier(booster) else None
     return Members(stages.reshape(*stages.shape[:2], -1), classes, normalized(None, len(stages)))
-
-
-def _snapshots(network: Any, X: Any) -> Team:
-    """A network's snapshots, each as a network that has no other."""
-    members = [copy.copy(network) for _ in network.snapshots_]
-    for member, module in zip(members, network.snapshots_, strict=True):
-        member.snapshots_ = [module]
-    return Team(members, [X] * len(members))
 
 
 def _bag(bag: Any, X: Any) -> Team:
@@ -359,7 +350,6 @@ def _forest(forest: Any, X: Any) -> Team:
 # The first row of which an ensemble has all attributes reads it.
 _READERS = (
     (("member_predictions",), _boosted),
-    (("snapshots_",), _snapshots),
     (("estimators_", "estimators_features_"), _bag),
     (("estimators_", "final_estimator_"), _stack),
     (("estimators_", "named_estimators_"), _vote),

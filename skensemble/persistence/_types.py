@@ -29,6 +29,7 @@ _OURS = {
     "regularizers.WeightNoise",
     "selection._classifier.EnsembleSelectionClassifier",
     "selection._regressor.EnsembleSelectionRegressor",
+    "tabular.TabularNetwork",
 }
 _SCIKIT_LEARN = {
     "sklearn.metrics._scorer._MultimetricScorer",

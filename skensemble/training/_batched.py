@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from skensemble._blocks import Residual
 from skensemble._layers import BatchNorm1d, Dropout, InputScaler, ScaledNetwork
 from skensemble._random import draw_of_step
+from skensemble._table_layers import ByFormula
 
 _ELEMENTWISE = (
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid, nn.Identity,
@@ -214,6 +215,8 @@ def _steps(module: Any, prefix: str) -> Iterator[Any]:
         yield from _rectified(steps)
     elif kind in _RULES and not (kind is nn.LayerNorm and len(module.normalized_shape) > 1):
         yield module, prefix, _RULES[kind]
+    elif issubclass(kind, ByFormula):
+        yield module, prefix, kind.formula
     else:
         raise KeyError(kind)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,8 @@ class ModuleBuilder:
         Seeds the initial weights.
     scaling : tuple of two ndarrays of shape (n_inputs,), or None
         Means and scales of the inputs.
+    facts : dict or None
+        What a spec for tables learned besides.
     """
 
     spec: NetworkSpec
@@ -123,11 +126,17 @@ class ModuleBuilder:
     n_outputs: int
     seed: int
     scaling: tuple[Floats, Floats] | None = field(default=None, repr=False)
+    facts: dict[str, Any] | None = field(default=None, repr=False)
+
+    def network(self) -> nn.Module:
+        """Build the network of the spec, with what it learned of the training rows."""
+        learned = {} if self.facts is None else {"facts": self.facts}
+        return self.spec.build(self.n_inputs, self.n_outputs, **learned)
 
     def __call__(self) -> nn.Module:
         """Build the module, behind its input scaling where there is one."""
         with isolated(self.seed):
-            network = self.spec.build(self.n_inputs, self.n_outputs)
+            network = self.network()
         if self.scaling is None:
             return network.train()
         dtype = numpy_dtype(network)
@@ -160,6 +169,11 @@ class RowLosses(nn.Module):
     loss : str, torch.nn.Module, its class, or callable
         A name; a loss of torch with a `reduction`; or a callable ``loss(output, target)`` that returns one number a
         row, or one a row and output, whose mean over outputs is taken.
+    n_heads : int, default=1
+        Predictions that the output of a row holds, side by side. In training the loss is the mean of the heads' losses,
+        in evaluation that of their mean prediction (Gorishniy et al. 2025, section 3.2).
+    link : {"softmax", "sigmoid"} or None, default=None
+        What turns outputs into the numbers whose mean is the prediction.
 
     Raises
     ------
@@ -167,8 +181,14 @@ class RowLosses(nn.Module):
         If the name is unknown; in `forward`, if the loss returns anything but one number a row.
     """
 
-    def __init__(self, loss: str | nn.Module | type[nn.Module] | Callable[..., torch.Tensor]) -> None:
+    def __init__(
+        self,
+        loss: str | nn.Module | type[nn.Module] | Callable[..., torch.Tensor],
+        n_heads: int = 1,
+        link: str | None = None,
+    ) -> None:
         super().__init__()
+        self.n_heads, self.link = n_heads, link
         if isinstance(loss, str):
             if loss not in _LOSSES:
                 raise unknown_name("loss", loss, _LOSSES)
@@ -179,7 +199,16 @@ class RowLosses(nn.Module):
         self.loss = _without_reduction(loss) if self.by_row else loss
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the losses, of shape (n_rows,), of an output of shape (n_rows, n_outputs)."""
+        """Return the losses, of shape (n_rows,), of an output of shape (n_rows, n_heads * n_outputs)."""
+        if self.n_heads == 1:
+            return self._of_one(output, target)
+        output = output.unflatten(1, (self.n_heads, -1))
+        if not self.training:
+            return self._of_one(mean_prediction(output, self.link, 1), target)
+        targets = target.repeat_interleave(self.n_heads, 0)
+        return self._of_one(output.flatten(0, 1), targets).reshape(len(target), self.n_heads).mean(1)
+
+    def _of_one(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         losses = self.loss(output, target)
         shape = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
         if shape[:1] != (len(target),):
@@ -188,6 +217,31 @@ class RowLosses(nn.Module):
                 f"shape {shape}. Return the losses without taking their mean."
             )
         return losses.reshape(len(target), -1).mean(1) if losses.dim() > 1 else losses
+
+
+def mean_prediction(outputs: torch.Tensor, link: str | None, dim: int) -> torch.Tensor:
+    """The output that gives the mean of several predictions.
+
+    Parameters
+    ----------
+    outputs : Tensor of shape (..., n_outputs)
+        Logits, or values.
+    link : {"softmax", "sigmoid"} or None
+        What turns them into predictions: probabilities of classes, those of labels, or None for values.
+    dim : int
+        The axis of the predictions that are averaged.
+
+    Returns
+    -------
+    output : Tensor
+        Without that axis.
+    """
+    if link == "softmax":
+        return torch.logsumexp(torch.log_softmax(outputs, -1), dim) - math.log(outputs.shape[dim])
+    if link == "sigmoid":
+        yes, no = (torch.logsumexp(nn.functional.logsigmoid(values), dim) for values in (outputs, -outputs))
+        return yes - no
+    return outputs.mean(dim)
 
 
 def _without_reduction(loss: Any) -> nn.Module:

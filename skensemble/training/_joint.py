@@ -72,6 +72,11 @@ def tune_together(
     last = summands[-1].net
     for summand in summands:
         net = summand.net
+        if net.criterion_.n_heads > 1:
+            raise ValueError(
+                f"Networks that are tuned together must have one head. Got {net.criterion_.n_heads} heads; set n_heads "
+                "to 1, or no corrective epochs."
+            )
         if net.info_.closure or net.info_.create_graph:
             raise ValueError(
                 f"Networks are tuned together by optimizers that want gradients only. Got {net.info_.name!r}; use "

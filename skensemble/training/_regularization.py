@@ -248,7 +248,8 @@ class Regularization:
                 y = torch.lerp(y, torch.full_like(y, 0.5), share[:, :, None])
             losses = row_losses(output, y)
             if self._smooths and not y.is_floating_point():
-                losses = torch.lerp(losses, -F.log_softmax(output, -1).mean(-1), share)
+                heads = output.unflatten(-1, (self.rules[0].n_heads, -1))
+                losses = torch.lerp(losses, -F.log_softmax(heads, -1).mean((-1, -2)), share)
             total = total + weight * losses
         return total
 

@@ -174,6 +174,7 @@ class Stack:
     def _train_epoch(self) -> list[float]:
         """Go through every member's rows once; return its mean loss."""
         self._base.train()
+        self._criterion.train()
         self._groups.train_mode(True)
         streams = [None if j is None else self._jobs[j].net.stream_ for j in self._members]
         rows, sizes = self._table.shuffled(streams)
@@ -253,6 +254,7 @@ class Stack:
     def _validate(self) -> list[float]:
         """Return every member's weighted mean loss on its validation rows."""
         self._base.eval()
+        self._criterion.eval()
         self._groups.train_mode(False)
         rows, sizes = self._table.valid
         n = len(sizes)

@@ -102,7 +102,7 @@ class Interning:
         probe = flat[:: max(1, len(flat) // 64)][:64]
         known = self._known.setdefault((tuple(tensor.shape), tensor.dtype, probe.cpu().numpy().tobytes()), [])
         for other in known:
-            if other is tensor or other.data_ptr() == tensor.data_ptr() or torch.equal(other, tensor):
+            if other.data_ptr() == tensor.data_ptr() or torch.equal(_bits(other), _bits(tensor)):
                 return other
         known.append(tensor)
         return tensor
@@ -298,6 +298,12 @@ class _Runner:
         )
         for work, output in zip(works, outputs, strict=True):
             work.outputs, work.finished = output, True
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Numbers as integers of their bits, of which those of NaN are equal to themselves."""
+    integers = {torch.float32: torch.int32, torch.float64: torch.int64}
+    return tensor.view(integers.get(tensor.dtype, tensor.dtype))
 
 
 def _share(works: Sequence[Work], sizes: Sequence[int], seconds: float) -> None:
