@@ -17,11 +17,11 @@ epoch by them; all other methods get both parts as one and hold out what they wa
 HistGradientBoosting and of stagewise boosting does), so that each has seen the same rows. ``--max-rows`` trains every
 method on no more rows than that, and validates on a quarter of it; tests keep all of theirs.
 
-Settings are each method's defaults; nothing is tuned for a set. An ensemble is of 16. What form of the features each
-method gets says `tables_methods.py`. Scores are accuracy and log loss (a probability is at least 1e-7, about the least
-that float32 resolves beside 1, so that a forest's zeros do not decide), or RMSE. Seconds are those of `fit` with the
-encoding of the features, and those of predictions for the test rows; processor seconds are the process's, all threads,
-user and system: with other work on the machine they tell more than wall seconds.
+Settings are each method's defaults; nothing is tuned for a set. Bags and boosting are of 16. What form of the features
+each method gets says `tables_methods.py`. Scores are accuracy and log loss (a probability is at least 1e-7, about the
+least that float32 resolves beside 1, so that a forest's zeros do not decide), or RMSE. Seconds are those of `fit` with
+the encoding of the features, and those of predictions for the test rows; processor seconds are the process's, all
+threads, user and system: with other work on the machine they tell more than wall seconds.
 
 pytabkit belongs to this benchmark only, best in an environment of its own::
 

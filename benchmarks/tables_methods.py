@@ -1,14 +1,15 @@
 """The methods that `tables.py` measures, as rows of a table, and the form in which each family gets the features.
 
-- Trees, and ``network="tabular"``, get codes: categories first, as numbers, then the numbers as they are; what is
-  missing, and a category that training has not seen, is NaN. HistGradientBoosting and the tabular network are told
-  which columns are categories, the random forest takes the codes as numbers. Of a column 254 categories stay apart,
-  which is what HistGradientBoosting takes; rarer ones are one.
+- ``network="tabular"`` gets the frame as it is: numbers, categories, and gaps in both.
+- pytabkit gets the frame too, and has its own encoding of categories; since it refuses numbers that are missing, they
+  are the median, with a column that says so.
+- Trees get codes: categories first, as numbers, then the numbers as they are; what is missing, and a category that
+  training has not seen, is NaN. HistGradientBoosting is told which columns are categories, the random forest takes
+  the codes as numbers. Of a column 254 categories stay apart, which is what HistGradientBoosting takes; rarer ones are
+  one.
 - ``network="mlp"`` and scikit-learn's MLP get numbers: categories one-hot, a missing one as one more and an unseen one
   as none; a missing number is the median, with a column that says so; all scaled to mean 0 and variance 1.
   scikit-learn's MLPRegressor has its target scaled as well, which ours and pytabkit's do themselves.
-- pytabkit gets the frame, and has its own encoding of categories; since it refuses numbers that are missing, they are
-  the median here too, with a column that says so.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,6 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-from scipy.stats import loguniform
 from sklearn.compose import TransformedTargetRegressor, make_column_selector, make_column_transformer
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -32,22 +32,12 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 import skensemble as ske
 
 N_MEMBERS = 16
 SHRINKAGE = 0.3  # what skensemble compare takes for some ten rounds; the default, 0.1, is for long sequences
-N_CANDIDATES, N_FOLDS = 16, 5
-# What ensemble selection draws its candidates from.
-SPACES = {
-    "mlp": {
-        "network__hidden_sizes": [(64, 64), (128, 128), (256, 256), (128, 128, 128)],
-        "network__dropout": [0.0, 0.1, 0.3],
-        "lr": loguniform(3e-4, 1e-2),
-    },
-    "tabular": {"lr": loguniform(3e-4, 1e-2)},
-}
 
 CATEGORIES = make_column_selector(dtype_include="category")
 NUMBERS = make_column_selector(dtype_exclude="category")
@@ -66,14 +56,13 @@ def as_numbers():
     return make_pipeline(make_column_transformer((one_hot, CATEGORIES), (filled, NUMBERS)), StandardScaler())
 
 
-def as_frame():
-    """The frame itself, but for numbers that are missing."""
+def as_filled_frame():
     filled = SimpleImputer(strategy="median", add_indicator=True)
     steps = make_column_transformer(("passthrough", CATEGORIES), (filled, NUMBERS), verbose_feature_names_out=False)
     return steps.set_output(transform="pandas")
 
 
-ENCODERS = {"codes": as_codes, "numbers": as_numbers, "frame": as_frame}
+ENCODERS = {"frame": FunctionTransformer, "filled": as_filled_frame, "codes": as_codes, "numbers": as_numbers}
 
 
 @dataclass(frozen=True)
@@ -105,27 +94,24 @@ def of_task(classifier, regressor, task):
     return classifier if task == "classification" else regressor
 
 
-def net(network, task, seed, n_categories):
-    told = {"categorical_features": list(range(n_categories))} if network == "tabular" else {}
-    return of_task(ske.NetClassifier, ske.NetRegressor, task)(network, random_state=seed, **told)
+def net(network, task, seed, n_categories=None):
+    return of_task(ske.NetClassifier, ske.NetRegressor, task)(network, random_state=seed)
 
 
 def bag(network, task, seed, n_categories):
-    model = net(network, task, None, n_categories)
-    return of_task(BaggingClassifier, BaggingRegressor, task)(model, n_estimators=N_MEMBERS, random_state=seed)
+    kind = of_task(BaggingClassifier, BaggingRegressor, task)
+    return kind(net(network, task, None), n_estimators=N_MEMBERS, random_state=seed)
 
 
 def stagewise(network, task, seed, n_categories):
     kind = of_task(ske.BoostingClassifier, ske.BoostingRegressor, task)
-    learner = net(network, task, None, n_categories)
     settings = {"method": "stagewise", "learning_rate": SHRINKAGE, "early_stopping": True}
-    return kind(learner, n_estimators=N_MEMBERS, random_state=seed, **settings)
+    return kind(net(network, task, None), n_estimators=N_MEMBERS, random_state=seed, **settings)
 
 
 def selection(network, task, seed, n_categories):
     kind = getattr(ske, of_task("EnsembleSelectionClassifier", "EnsembleSelectionRegressor", task))
-    model = net(network, task, None, n_categories)
-    return kind(model, SPACES[network], n_candidates=N_CANDIDATES, cv=N_FOLDS, random_state=seed)
+    return kind(net(network, task, None), random_state=seed)
 
 
 def forest(task, seed, n_categories):
@@ -160,7 +146,7 @@ METHODS = {
     "histgb": Method(boosted_trees, "codes"),
     "sklearn-mlp": Method(sklearn_mlp, "numbers"),
     **dict(_ours("mlp", "numbers")),
-    **dict(_ours("tabular", "codes", ("skensemble.TabularNetwork",))),
-    "realmlp": Method(partial(pytabkit, "RealMLP_TD"), "frame", ("pytabkit",), validates=True),
-    "tabm": Method(partial(pytabkit, "TabM_D"), "frame", ("pytabkit",), validates=True),
+    **dict(_ours("tabular", "frame", ("skensemble.TabularNetwork",))),
+    "realmlp": Method(partial(pytabkit, "RealMLP_TD"), "filled", ("pytabkit",), validates=True),
+    "tabm": Method(partial(pytabkit, "TabM_D"), "filled", ("pytabkit",), validates=True),
 }
