@@ -38,7 +38,7 @@ from skensemble.candidates import count_networks
 from skensemble.comparison._rows import watched_rows
 from skensemble.diagnostics._members import member_predictions
 from skensemble.selection._greedy import log_losses, pick, select, squared_errors
-from skensemble.selection._library import LEARNING_RATES, default_distributions
+from skensemble.selection._library import LEARNING_RATES, NEAR_LEARNING_RATES, default_distributions
 
 NET = ske.NetClassifier(ske.MLP((8,), dtype="float64"), max_epochs=4)
 SPACE = {"network__hidden_sizes": [(4,), (8,)], "lr": loguniform(1e-3, 1e-1), "network__dropout": [0.0, 0.2]}
@@ -398,14 +398,20 @@ def test_lists_give_each_combination_once_and_distributions_as_many_as_asked_for
     assert len(set(seeds.candidate_scores_)) > 1
 
 
-@pytest.mark.parametrize("net", [NET, ske.NetClassifier("resnet"), ske.NetRegressor("convnet", optimizer="sgd")])
+@pytest.mark.parametrize(
+    "net",
+    [NET, ske.NetClassifier("resnet"), ske.NetRegressor("convnet", optimizer="sgd"), ske.NetClassifier("tabular")],
+)
 def test_what_is_drawn_by_default_can_be_set_and_keeps_to_the_optimizers_scale(net):
     pipeline = make_pipeline(StandardScaler(), make_pipeline(net))
     for estimator in (net, pipeline):
         space = default_distributions(estimator)
         rate = next(values for name, values in space.items() if name.endswith("lr"))
         own = 0.1 if net.optimizer == "sgd" else 1e-3
-        np.testing.assert_allclose(rate.support(), np.multiply(LEARNING_RATES, own))
+        bounds = (
+            np.multiply(NEAR_LEARNING_RATES, 0.01) if net.network == "tabular" else np.multiply(LEARNING_RATES, own)
+        )
+        np.testing.assert_allclose(rate.support(), bounds)
         clone(estimator).set_params(**{name: v[0] if isinstance(v, list) else v.median() for name, v in space.items()})
         assert any("dropout" in name for name in space)
     assert default_distributions(GaussianNB()) == {}

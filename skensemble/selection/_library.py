@@ -14,16 +14,25 @@ from skensemble._compat import fused_unless_chosen, safe_indexing, set_random_st
 from skensemble._fitting import fit_key, last_step
 from skensemble.diagnostics._members import outputs_of
 from skensemble.estimators import NetClassifier, NetRegressor
+from skensemble.estimators._training import settled
 from skensemble.networks import MLP, ConvNet, ResNet, as_network
 from skensemble.optimizers import as_optimizer
+from skensemble.tabular import TabularNetwork
 
-# What is drawn for our networks where nothing is asked for: of the learning rate as multiples of the optimizer's own.
+# What is drawn for our networks where nothing is asked for: of the learning rate as multiples of the optimizer's own,
+# or of one that was chosen, which is nearer to the best.
 LEARNING_RATES = (0.5, 20.0)
+NEAR_LEARNING_RATES = (1 / 3, 3.0)
 PENALTIES = (1e-6, 1e-2)
 SHAPES = {
     MLP: {"hidden_sizes": [(64,), (256,), (64, 64), (256, 256), (128, 128, 128)], "dropout": [0.0, 0.1, 0.3]},
     ResNet: {"n_blocks": [1, 2, 3], "width": [32, 64, 128], "dropout": [0.0, 0.2, 0.4]},
     ConvNet: {"dropout": [0.0, 0.2, 0.4]},
+    TabularNetwork: {
+        "hidden_sizes": [(256,), (128, 128), (256, 256), (128, 128, 128)],
+        "dropout": [0.0, 0.1, 0.3],
+        "embedding": ["piecewise", "periodic", "both"],
+    },
 }
 
 
@@ -61,9 +70,12 @@ def default_distributions(estimator):
     shapes = SHAPES.get(type(as_network(net.network)), {})
     found = {f"network__{name}": values for name, values in shapes.items()}
     found["l2"] = loguniform(*PENALTIES)
-    own = as_optimizer(net.optimizer).info.lr
+    optimizer = as_optimizer(settled(net, 1)["optimizer"])
+    is_chosen = optimizer.info.lr_setting in optimizer.settings
+    factors = NEAR_LEARNING_RATES if is_chosen else LEARNING_RATES
+    own = optimizer.settings[optimizer.info.lr_setting] if is_chosen else optimizer.info.lr
     if own is not None:
-        found["lr"] = loguniform(*(factor * own for factor in LEARNING_RATES))
+        found["lr"] = loguniform(*(factor * own for factor in factors))
     prefix = ""
     while isinstance(estimator, Pipeline):
         step, estimator = estimator.steps[-1]
