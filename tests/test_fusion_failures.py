@@ -287,6 +287,7 @@ def test_load_changes_neither_stacks_nor_numbers(n_repetitions):
 
 _CTRL_C = """
     import os, signal, sys, threading, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts the tests may ignore it
     import joblib, numpy as np
     from sklearn.datasets import load_iris
     from sklearn.ensemble import BaggingClassifier

@@ -317,7 +317,7 @@ def _member_bytes(job: Job) -> int:
     net = job.net
     n_rows = len(job.train) if net.batch_size == -1 else min(net.batch_size, len(job.train))
     parameters = sum(p.numel() * p.element_size() for p in net.module_.parameters())
-    widths = sum(max(p.shape[0], p[0].numel()) for p in net.module_.parameters() if p.dim() > 1)
+    widths = sum(_width(p, net.criterion_.n_heads) for p in net.module_.parameters() if p.dim() > 1)
     X = job.train.table[0]
     return (
         _TENSORS_A_PARAMETER * parameters
@@ -325,6 +325,13 @@ def _member_bytes(job: Job) -> int:
         + 3 * 8 * len(job.train)
         + job.train.table[2].numel() * X.element_size()
     )
+
+
+def _width(weights: torch.Tensor, n_heads: int) -> int:
+    """About how many numbers a row becomes in the layer of some weights; columns or heads apart come first in three."""
+    if weights.dim() == 3:
+        return weights.shape[0] * max(weights.shape[1:])
+    return n_heads * max(weights.shape[0], weights[0].numel())
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
