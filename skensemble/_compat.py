@@ -20,6 +20,7 @@ __all__ = [
     "fused_unless_chosen",
     "safe_indexing",
     "set_random_states",
+    "submit",
 ]
 
 
@@ -42,3 +43,9 @@ def _joblib_is_configured():
     threads, _ = get_active_backend(prefer="threads", require=None)
     processes, n_jobs = get_active_backend(prefer="processes", require=None)
     return threads is processes or n_jobs is not None
+
+
+def submit(backend, calls, callback):
+    """Hand calls to a backend of joblib, whose method for it has had two names."""
+    method = backend.submit if hasattr(backend, "submit") else backend.apply_async
+    return method(calls, callback)

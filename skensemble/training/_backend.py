@@ -31,10 +31,10 @@ class FusionBackend(ParallelBackendBase):
         self._call = None
 
     def effective_n_jobs(self, n_jobs):
-        """As many as a stack may have members; 1 where one by one is asked for."""
+        """As many as may be trained at the same time; 1 where one by one is asked for."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        return 1 if n_jobs == 1 else max(2, self.fusion.max_members)
+        return 1 if n_jobs == 1 else max(2, self.fusion.width)
 
     def configure(self, n_jobs=1, parallel=None, **settings):
         """Give a `Parallel` a backend of its own: where one returns a generator, two are under way in one thread."""
@@ -79,7 +79,9 @@ class FusionBackend(ParallelBackendBase):
 
 
 @contextmanager
-def fused(max_members=256, memory=None, progress=False, store=None, checkpoint_every=None):
+def fused(
+    max_members=256, memory=None, progress=False, store=None, checkpoint_every=None, workers=None, n_workers=None
+):
     """Train networks that are fitted at the same time as one.
 
     Inside the block every scikit-learn meta-estimator, and all code that works through joblib, has its concurrent fits
@@ -105,7 +107,17 @@ def fused(max_members=256, memory=None, progress=False, store=None, checkpoint_e
         with ``random_state=None``, with callbacks, or that depend on code without a description, such as closures.
     checkpoint_every : float or None, default=None
         Seconds after which what still trains is written to the store too, between two epochs, so that a kill costs so
-        many seconds and an epoch at the most. None writes finished fits only.
+        many seconds and an epoch at the most. None writes finished fits only, as it has to be with workers.
+    workers : {"loky", "dask", "ray"}, joblib.parallel.ParallelBackendBase or None, default=None
+        Whose processes train: stacks are cut into shards of 4 networks at least, which joblib's backend of that name
+        spreads over processes of this machine ("loky"), or over the cluster of the current client of Dask or Ray. Each
+        column of the rows goes to a worker once. Results are those of None to rounding. A shard whose worker dies is
+        trained again, up to two times; after that its fits raise a `RuntimeError`. Callbacks run where the fit is
+        trained, predictions are made here, and so is a fit that meets too few others or that pickle cannot take,
+        which a warning tells. None trains all here.
+    n_workers : int or None, default=None
+        Into how many shards a stack is cut, and with "loky" and "ray" how many processes there are; None takes one for
+        each core. So many times `max_members` fits meet at a time.
 
     Yields
     ------
@@ -125,9 +137,12 @@ def fused(max_members=256, memory=None, progress=False, store=None, checkpoint_e
     >>> fusion.stacks[0].n_members
     8
     """
-    fusion = Fusion(max_members, memory, progress, store, checkpoint_every)
-    with parallel_config(backend=FusionBackend(fusion=fusion)):
-        yield fusion
+    fusion = Fusion(max_members, memory, progress, store, checkpoint_every, workers, n_workers)
+    try:
+        with parallel_config(backend=FusionBackend(fusion=fusion)):
+            yield fusion
+    finally:
+        fusion.close()
 
 
 def active_fusion():

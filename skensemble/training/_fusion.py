@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
+from skensemble.training._crew import Crew
 from skensemble.training._keeper import Keeper
 from skensemble.training._ledger import Ledger, Progress
 from skensemble.training._net import EVALUATION_ROWS
@@ -38,19 +39,38 @@ class Fusion:
         What could not be stacked, with the reason.
     n_read, n_resumed : int
         Fits that were in the store, and so not trained; fits that were trained from a checkpoint on.
+    n_rerun : int
+        Fits that were sent to a worker once more, since the one that had them was lost.
     not_stored : dict of str to int
         Fits that were trained and not stored, by the reason.
     """
 
-    def __init__(self, max_members=256, memory=None, progress=False, store=None, checkpoint_every=None):
+    def __init__(
+        self,
+        max_members=256,
+        memory=None,
+        progress=False,
+        store=None,
+        checkpoint_every=None,
+        workers=None,
+        n_workers=None,
+    ):
         if not isinstance(max_members, int) or isinstance(max_members, bool) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
+        if workers is None and n_workers is not None:
+            raise ValueError(f"n_workers needs workers. Got n_workers={n_workers!r} alone; set workers='loky'.")
+        if workers is not None and checkpoint_every is not None:
+            raise ValueError(
+                f"checkpoint_every must be None where workers train. Got {checkpoint_every!r}; a store keeps each shard "
+                "that comes back."
+            )
         self.max_members = max_members
         self.memory = (
             min(_ENOUGH_MEMORY, free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else bytes_of_memory(memory)
         )
         self._ledger = Ledger()
         self.keeper = Keeper(store, checkpoint_every, self._ledger)
+        self.crew = None if workers is None else Crew(workers, n_workers)
         self._progress = Progress(progress)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -77,7 +97,18 @@ class Fusion:
 
     n_read = property(lambda self: self._ledger.n_read)
     n_resumed = property(lambda self: self._ledger.n_resumed)
+    n_rerun = property(lambda self: self._ledger.n_rerun)
     not_stored = property(lambda self: self._ledger.not_stored)
+
+    @property
+    def width(self):
+        """Fits that are trained at the same time at the most: a stack, or one for each worker."""
+        return self.max_members * (1 if self.crew is None else self.crew.n_workers)
+
+    def close(self):
+        """Let workers go."""
+        if self.crew is not None:
+            self.crew.close()
 
     def __str__(self):
         return str(self._ledger)
@@ -338,8 +369,8 @@ class Fusion:
     def _limit(self):
         """How many tasks of one level of nesting may be under way."""
         if self._task_bytes is None:
-            return min(self.max_members, max(4, os.cpu_count() or 1))
-        return max(1, min(self.max_members, int(self.memory // max(1, self._task_bytes))))
+            return min(self.width, max(4, os.cpu_count() or 1))
+        return max(1, min(self.width, int(self.memory // max(1, self._task_bytes))))
 
     def _run(self, task, place):
         """Do a task on a thread of its own."""

@@ -32,11 +32,14 @@ class Limits:
         Bytes at the most.
     keeper : Keeper
         Of the store; none.
+    crew : Crew or None
+        Workers to share fits out to.
     """
 
     max_members: int = 256
     memory: float = 2.0**62
     keeper: Keeper = field(default_factory=lambda: Keeper(None, None, None))
+    crew: object = None
 
 
 class Work:
@@ -112,7 +115,8 @@ def run_together(works, limits, ledger, progress, interrupted):
     works : list of Work
         In an order that does not depend on time.
     limits : object
-        Its `max_members` and `memory` (bytes) bound a stack; its `keeper` knows what need not be trained.
+        Its `max_members` and `memory` (bytes) bound a stack; its `keeper` knows what need not be trained; its `crew`,
+        where that is not None, trains what it can elsewhere.
     ledger : Ledger
         Takes the records.
     progress : Progress
@@ -130,18 +134,20 @@ def run_together(works, limits, ledger, progress, interrupted):
     progress.expect(sum(work.job.max_epochs for work in fits))
     fits = limits.keeper.read(fits, progress)
     try:
-        for group in _grouped(fits, lambda work: stack_key(work.job), runner.fit_alone):
+        if limits.crew is not None:
+            fits = limits.crew.train(fits, limits, ledger, progress, interrupted)
+        for group in grouped(fits, lambda work: stack_key(work.job), runner.fit_alone):
             for part in runner.parts(group):
                 runner.fit(part)
         predictions = [work for work in works if isinstance(work, PredictWork)]
-        for group in _grouped(predictions, _prediction_key, lambda work, reason: runner.predict([work])):
+        for group in grouped(predictions, _prediction_key, lambda work, reason: runner.predict([work])):
             runner.predict(group)
     except Interrupted:
         return True
     return False
 
 
-def _grouped(works, key_of, alone):
+def grouped(works, key_of, alone):
     """Groups of works with equal keys, in the order of their first; those without a key go to `alone`."""
     groups = {}
     for work in works:
