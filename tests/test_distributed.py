@@ -369,17 +369,22 @@ def test_what_cannot_come_back_is_trained_here_and_told():
     assert_same(got, fitted(seeded(8))[0])
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_call_that_is_given_up_ends_at_once_and_its_workers_too(tmp_path):
+def test_ctrl_c_ends_a_call_at_once_and_its_workers_too(tmp_path):
     nets = seeded(8, callbacks=[Blocking(str(tmp_path))])
 
     def pids():
         return [int(path.name[4:]) for path in tmp_path.glob("pid-*")]
 
-    with ske.fused(workers="loky", n_workers=2) as fusion:
-        results = Parallel(return_as="generator")(delayed(net.fit)(X, Y) for net in nets)
+    def press():
         wait_for(lambda: len(pids()) == 2)
-        results.close()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presses = threading.Thread(target=press)
+    with ske.fused(workers="loky", n_workers=2) as fusion:
+        presses.start()
+        with pytest.raises(KeyboardInterrupt):
+            Parallel()(delayed(net.fit)(X, Y) for net in nets)
+        presses.join()
         wait_for(lambda: not any(map(is_alive, pids())))
         assert fusion.stacks == []
         again = Parallel()(delayed(net.fit)(X, Y) for net in seeded(8))

@@ -1,16 +1,14 @@
 """A shard, part of a stack or of several: from jobs to a message, what a worker does with it, and back to the jobs."""
 
-import io
-import pickle
 import warnings
 from dataclasses import dataclass
 
-import cloudpickle
 from joblib import parallel_config
 from sklearn.exceptions import ConvergenceWarning
 
 from skensemble.training._courier import array_of, received
 from skensemble.training._ledger import Ledger, Progress
+from skensemble.training._pickling import dumps, loads
 from skensemble.training._structure import stack_key
 from skensemble.training._tasks import FILTERS
 from skensemble.training._work import FitWork, Limits, grouped, run_together
@@ -61,27 +59,6 @@ class Message:
     memory: float
 
 
-class _Pickler(cloudpickle.Pickler):
-    """Leaves out some tensors; in their place is a number, and the device."""
-
-    def __init__(self, file, left_out):
-        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
-        self._left_out = left_out
-
-    def persistent_id(self, value):
-        return self._left_out.get(id(value))
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file, tensors):
-        super().__init__(file)
-        self._tensors = tensors
-
-    def persistent_load(self, place):
-        i, device = place
-        return self._tensors[i].to(device)
-
-
 def pack_shard(works, courier, max_members, memory):
     """Turn fits into a message.
 
@@ -106,14 +83,12 @@ def pack_shard(works, courier, max_members, memory):
     tensors = {
         id(tensor): tensor for work in works for rows in work.tables for tensor in (*rows.table, rows.index)
     }
-    places = {key: (i, str(tensor.device)) for i, (key, tensor) in enumerate(tensors.items())}
-    file = io.BytesIO()
-    _Pickler(file, places).dump([work.job for work in works])
+    jobs = dumps([work.job for work in works], list(tensors.values()))
     parts = [
         courier.send(tensor) if tensor.numel() * tensor.element_size() >= _LEAST_BYTES else array_of(tensor)
         for tensor in tensors.values()
     ]
-    return Message(file.getvalue(), tuple(parts), max_members, memory)
+    return Message(jobs, tuple(parts), max_members, memory)
 
 
 @dataclass(frozen=True)
@@ -159,7 +134,7 @@ def train_shard(message):
         warnings.filterwarnings("ignore", category=ConvergenceWarning)  # told where the fit comes from
         tensors = [received(part, fetched) for part in message.parts]
         try:
-            jobs = _Unpickler(io.BytesIO(message.jobs), tensors).load()
+            jobs = loads(message.jobs, tensors)
         except Exception as error:
             return Reply(b"", tuple(fetched), f"a worker cannot take it up: {type(error).__name__}: {error}")
         works, ledger = [FitWork(job, 0) for job in jobs], Ledger()
@@ -167,7 +142,7 @@ def train_shard(message):
             run_together(works, Limits(message.max_members, message.memory), ledger, Progress(False), lambda: False)
         results = [(None if work.error else work.job.net, work.error, work.seconds) for work in works]
         try:
-            return Reply(cloudpickle.dumps((results, ledger.stacks, ledger.alone)), tuple(fetched))
+            return Reply(dumps((results, ledger.stacks, ledger.alone)), tuple(fetched))
         except Exception as error:
             return Reply(b"", tuple(fetched), f"a worker cannot send it back: {type(error).__name__}: {error}")
     finally:
@@ -186,7 +161,7 @@ def take_reply(works, reply, ledger):
     ledger : Ledger
         Takes the records.
     """
-    results, stacks, alone = pickle.loads(reply.content)
+    results, stacks, alone = loads(reply.content)
     for work, (net, error, seconds) in zip(works, results, strict=True):
         work.error, work.seconds, work.finished = error, seconds, True
         if error is not None:
