@@ -23,6 +23,7 @@ html_title = project
 html_show_sourcelink = False
 
 autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings have them, in numpydoc's words
 autodoc_default_options = {"members": True, "inherited-members": True}
 numpydoc_show_class_members = False
 

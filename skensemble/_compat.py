@@ -1,9 +1,13 @@
 """The one importer of private names of scikit-learn and joblib, and of what only they can tell."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from joblib.parallel import get_active_backend, parallel_config
-from sklearn.base import _fit_context as fit_context
+from sklearn.base import _fit_context
 from sklearn.ensemble._base import _set_random_states as set_random_states
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -24,8 +28,17 @@ __all__ = [
 ]
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[F], F]:
+    """Let a fit check its parameters first: scikit-learn's decorator, which says that the signature stays as it is."""
+    decorator: Callable[[F], F] = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+    return decorator
+
+
 @contextmanager
-def fused_unless_chosen():
+def fused_unless_chosen() -> Iterator[None]:
     """Run joblib's calls inside the block as stacks of networks, unless the caller chose a backend or `n_jobs`.
 
     A choice is ``joblib.parallel_config`` with either, ``joblib.parallel_backend``, `skensemble.fused`, or a task of
@@ -38,14 +51,14 @@ def fused_unless_chosen():
         yield
 
 
-def _joblib_is_configured():
+def _joblib_is_configured() -> bool:
     """Whether joblib follows a backend or a number of jobs that was chosen: a chosen backend heeds no preference."""
     threads, _ = get_active_backend(prefer="threads", require=None)
     processes, n_jobs = get_active_backend(prefer="processes", require=None)
     return threads is processes or n_jobs is not None
 
 
-def submit(backend, calls, callback):
+def submit(backend: Any, calls: Any, callback: Callable[[Any], object]) -> Any:
     """Hand calls to a backend of joblib, whose method for it has had two names."""
     method = backend.submit if hasattr(backend, "submit") else backend.apply_async
     return method(calls, callback)

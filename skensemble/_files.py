@@ -1,12 +1,19 @@
 """Files that are written whole or not at all."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skensemble._types import StrPath
 
 
 @contextmanager
-def new_beside(path):
+def new_beside(path: StrPath) -> Iterator[Path]:
     """Make a new empty file beside another, gone again at the end unless it was moved.
 
     Parameters
@@ -48,7 +55,7 @@ def new_beside(path):
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: StrPath) -> Iterator[Path]:
     """Write a file in a block, and put it in the place of `path`, synced to the disk, at the block's end.
 
     Whoever looks at `path` meanwhile, or after a crash at any moment, finds what was there before or all of the new.
@@ -91,7 +98,7 @@ def replacing(path):
         _sync_folder(path.parent)
 
 
-def _sync_folder(folder):
+def _sync_folder(folder: Path) -> None:
     """Let a new name survive a power cut, where the system can sync a folder."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from skensemble._spec import unknown_name
 from skensemble.estimators import NetClassifier, NetRegressor
 from skensemble.estimators._rules import rules_of
+from skensemble.estimators._training import settled
 from skensemble.networks import as_network
 from skensemble.optimizers import as_optimizer
 
@@ -192,10 +193,11 @@ def _refusal(model, name, params):
 
 def _check_network(network):
     spec = as_network(network.network)
-    as_optimizer(network.optimizer).check()
+    training = settled(network, 1000)
+    as_optimizer(training["optimizer"]).check()
     n_inputs = prod(getattr(spec, "image_shape", None) or (3, 4, 4))
     loss = network.loss or ("cross_entropy" if isinstance(network, NetClassifier) else "squared_error")
-    rules_of(clone(network).set_params(loss=loss), n_inputs, network.max_epochs)
+    rules_of(clone(network).set_params(loss=loss), n_inputs, training)
     if not getattr(spec, "foreign", True):
         spec.build(n_inputs=n_inputs, n_outputs=2)
 

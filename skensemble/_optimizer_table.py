@@ -1,5 +1,7 @@
 """What differs from optimizer to optimizer, as data: see `skensemble.optimizers.OptimizerInfo` for the columns."""
 
+from typing import Any
+
 _MODULE = "it takes over a whole module and its backward pass instead of stepping given parameters"
 _PROCESSES = "it is made for a group of distributed processes"
 
@@ -7,7 +9,7 @@ _PROCESSES = "it is made for a group of distributed processes"
 # well, in 50 epochs of three to five steps: chosen from 1, 0.3, 0.1, ... on breast_cancer, digits (600 rows) and
 # diabetes together. Not cured that way: asgd (slow), lorarite (made for low-rank factors), dadapt* (they diverge or
 # stall on small noisy problems) and kron (slow to compute).
-ROWS: dict[str, dict] = {
+ROWS: dict[str, dict[str, Any]] = {
     "sgd": {"cls": "SGD", "lr": 0.1, "fused": True, "summary": "Stochastic gradient descent (Robbins and Monro 1951)."},
     "momentum": {
         "cls": "SGD",

@@ -1,19 +1,25 @@
 """From a `random_state` to seeds and streams; nothing here draws from, or leaves a trace in, global random state."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+
+from skensemble._types import Bools, RandomState, State
 
 _GLOBAL_STATE = threading.RLock()
 _SEEDS = np.iinfo(np.int32).max
 _GENERATORS = ("shuffle", "noise", "mixing", "changes")
 
 
-def seed_from(random_state):
+def seed_from(random_state: RandomState) -> int:
     """Turn scikit-learn's `random_state` into one seed.
 
     Parameters
@@ -32,7 +38,7 @@ def seed_from(random_state):
 
 
 @contextmanager
-def isolated(seed):
+def isolated(seed: int) -> Iterator[None]:
     """Let code that draws from the global state of torch and numpy draw from `seed`, and put both states back after.
 
     Threads take turns, since the state is the whole process's.
@@ -71,33 +77,33 @@ class Stream:
         For the order of rows, the masks of dropout, the partners of mixed rows, and augmentation.
     """
 
-    def __init__(self, seed):
+    def __init__(self, seed: int) -> None:
         init, split, shuffle, noise, foreign, *others = np.random.SeedSequence(seed).spawn(9)
         self.init_seed = int(init.generate_state(1)[0])
         self.split_seed = int(split.generate_state(1)[0])
         self.shuffle, self.noise = np.random.default_rng(shuffle), np.random.default_rng(noise)
         self.mixing, self.changes = map(np.random.default_rng, others[:2])
-        self._normals = {}
+        self._normals: dict[str, torch.Generator] = {}
         self._normal_seeds = {"input": others[2], "weight": others[3]}
         self._foreign_seed = int(foreign.generate_state(1)[0])
-        self._foreign_states = None
+        self._foreign_states: tuple[torch.Tensor, Any] | None = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> State:
         """Return what pickle and copy take: torch's generators as their states."""
         return {**vars(self), "_normals": {name: rng.get_state() for name, rng in self._normals.items()}}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: State) -> None:
         """Take up a pickled or copied state."""
         vars(self).update(state)
-        self._normals = {name: torch.Generator().set_state(values) for name, values in self._normals.items()}
+        self._normals = {name: torch.Generator().set_state(values) for name, values in state["_normals"].items()}
 
     @property
-    def seeds(self):
+    def seeds(self) -> list[int]:
         """What stays the same while numbers are drawn: a list of integers."""
         of_normals = [int(seeds.generate_state(1, np.uint64)[0]) for seeds in self._normal_seeds.values()]
         return [self.init_seed, self.split_seed, self._foreign_seed, *of_normals]
 
-    def state(self):
+    def state(self) -> State:
         """Where the generators stand, as a dict of numbers, arrays and tensors."""
         return {
             "generators": {name: getattr(self, name).bit_generator.state for name in _GENERATORS},
@@ -105,14 +111,14 @@ class Stream:
             "foreign": self._foreign_states,
         }
 
-    def take(self, state):
+    def take(self, state: State) -> None:
         """Go on from where another stream of the same seeds stood: its `state`."""
         for name in _GENERATORS:
             getattr(self, name).bit_generator.state = state["generators"][name]
         self._normals = {name: torch.Generator().set_state(values) for name, values in state["normals"].items()}
         self._foreign_states = state["foreign"]
 
-    def normal(self, purpose, out):
+    def normal(self, purpose: Literal["input", "weight"], out: torch.Tensor) -> None:
         """Fill a tensor with standard normal numbers.
 
         Parameters
@@ -127,7 +133,7 @@ class Stream:
             self._normals[purpose] = torch.Generator().manual_seed(int(seed >> 1))
         out.normal_(generator=self._normals[purpose])
 
-    def below(self, threshold, out):
+    def below(self, threshold: int, out: Bools) -> None:
         """Tell of random 16-bit integers from the noise generator which of them lie under a threshold.
 
         Parameters
@@ -142,7 +148,7 @@ class Stream:
             np.less(bits[: out.size], threshold, out=out.reshape(-1))
 
     @contextmanager
-    def foreign(self):
+    def foreign(self) -> Iterator[None]:
         """Lend this stream to code that draws from the global state, such as a user's own layer.
 
         The states are this member's, go on from one block to the next, and the process's own are put back.
@@ -157,6 +163,13 @@ class Stream:
                 self._foreign_states = torch.get_rng_state(), np.random.get_state()
 
 
+class Bits(Protocol):
+    """What dropout draws from: a `Stream`, or what stands for one."""
+
+    def below(self, threshold: int, out: Bools) -> None:
+        """Tell of random 16-bit integers which of them lie under a threshold."""
+
+
 class Draw:
     """What a forward pass in training may draw from, and which rows of its batch are real.
 
@@ -168,12 +181,12 @@ class Draw:
         The rows of each member's batch that are no padding; None where none is.
     """
 
-    def __init__(self, streams, rows=None):
+    def __init__(self, streams: Sequence[Bits], rows: torch.Tensor | None = None) -> None:
         self.streams = streams
         self.rows = rows
         self.n_rows = None if rows is None else rows.sum(1).tolist()
 
-    def kept(self, shape, threshold):
+    def kept(self, shape: tuple[int, ...], threshold: int) -> torch.Tensor:
         """Draw which elements of each member's batch dropout keeps: those whose 16 random bits lie under a threshold.
 
         Parameters
@@ -194,11 +207,11 @@ class Draw:
         return torch.from_numpy(kept.view(np.uint8))
 
 
-_ACTIVE = ContextVar("skensemble_draw", default=None)
+_ACTIVE: ContextVar[Draw | None] = ContextVar("skensemble_draw", default=None)
 
 
 @contextmanager
-def drawing(draw):
+def drawing(draw: Draw | None) -> Iterator[None]:
     """Make a `Draw` the one that layers use inside the block.
 
     Parameters
@@ -213,6 +226,11 @@ def drawing(draw):
         _ACTIVE.reset(token)
 
 
-def active_draw():
+def draw_of_step() -> Draw:
+    """Return the `Draw` of the training step that is under way, for those who know that there is one."""
+    return cast("Draw", _ACTIVE.get())
+
+
+def active_draw() -> Draw | None:
     """Return the `Draw` of the training step that is under way, or None outside training."""
     return _ACTIVE.get()

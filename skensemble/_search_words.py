@@ -1,16 +1,24 @@
 """What a search found, in plain sentences."""
 
+from __future__ import annotations
+
 import numbers
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 import numpy as np
 
 from skensemble._statistics import corrected_t_test
+from skensemble._types import Settings
+
+if TYPE_CHECKING:
+    from skensemble.tuning import Search
 
 _ALPHA = 0.05
 _NEAR = 0.05  # of a range, the part at either end that counts as its edge
 
 
-def describe(params, names):
+def describe(params: Settings, names: Mapping[str, str]) -> str:
     """Write a setting in one line.
 
     Parameters
@@ -34,7 +42,7 @@ def describe(params, names):
     return ", ".join(f"{short}={word(params[full])}" for full, short in names.items() if full in params)
 
 
-def word(value):
+def word(value: object) -> str:
     """Write a value as the command line takes it, as far as it does.
 
     Parameters
@@ -62,7 +70,7 @@ def word(value):
     return " ".join(str(value).split())
 
 
-def verdict(search):
+def verdict(search: Search) -> str:
     """Say what a search found.
 
     Parameters
@@ -85,7 +93,7 @@ def verdict(search):
     return "\n".join(line for line in lines if line)
 
 
-def p_value(search, first, second):
+def p_value(search: Search, first: int, second: int) -> float:
     """Test whether two settings differ, by the corrected resampled t-test of Nadeau and Bengio (2003).
 
     Parameters
@@ -104,7 +112,7 @@ def p_value(search, first, second):
     return corrected_t_test(scores[first] - scores[second], search.ratio())[1]
 
 
-def _best(search):
+def _best(search: Search) -> str:
     table = search.table()
     n_settings = len(table)
     best = table.iloc[0]
@@ -115,7 +123,7 @@ def _best(search):
     )
 
 
-def _runner_up(search):
+def _runner_up(search: Search) -> str:
     means = search.cv_results_["mean_test_score"]
     others = [i for i in np.argsort(-means, kind="stable") if i != search.best_index_ and not np.isnan(means[i])]
     if not others:
@@ -140,7 +148,7 @@ def _runner_up(search):
     )
 
 
-def _edges(search):
+def _edges(search: Search) -> list[str]:
     """Warnings for numbers at the least or greatest value tried; 0 and 1 are often ends of what there is."""
     lines = []
     means = search.cv_results_["mean_test_score"]
@@ -165,12 +173,12 @@ def _edges(search):
     return lines
 
 
-def _is_least(value):
+def _is_least(value: float) -> bool:
     """0 and, of counts, 1 are ends of what there is."""
     return value == 0 or (isinstance(value, numbers.Integral) and value == 1)
 
 
-def _tested(search):
+def _tested(search: Search) -> str:
     if search.test_score_ is None:
         return "No rows were held out, so there is no test score; the score above is that of the best of many."
     return (
@@ -179,9 +187,13 @@ def _tested(search):
     )
 
 
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and np.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    return (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, (bool, np.bool_))
+        and bool(np.isfinite(cast("float", value)))
+    )
 
 
-def _number(value):
+def _number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"

@@ -1,8 +1,15 @@
 """Specs: a choice (of a network, of an optimizer) with its settings, as data that scikit-learn can search."""
 
+from __future__ import annotations
+
 import difflib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
 from sklearn.base import BaseEstimator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class SettingsSpec(BaseEstimator):
@@ -13,13 +20,13 @@ class SettingsSpec(BaseEstimator):
     """
 
     _choice: str
-    settings: dict
+    settings: dict[str, Any]
 
-    def _setting_names(self):
+    def _setting_names(self) -> Iterable[str] | None:
         """The names of the settings that the choice accepts, or None where any name goes."""
         return None
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the choice and its settings.
 
         Parameters
@@ -34,7 +41,7 @@ class SettingsSpec(BaseEstimator):
         """
         return {self._choice: getattr(self, self._choice), **self.settings}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set the choice, settings, or both.
 
         Parameters
@@ -57,7 +64,7 @@ class SettingsSpec(BaseEstimator):
         self._check_settings()
         return self
 
-    def _check_settings(self):
+    def _check_settings(self) -> None:
         known = self._setting_names()
         if known is None:
             return
@@ -69,7 +76,19 @@ class SettingsSpec(BaseEstimator):
                 )
 
 
-def unknown_name(subject, name, known):
+class NetworkSpec(Protocol):
+    """What a module is built from once the data is known."""
+
+    def build(self, n_inputs: int, n_outputs: int) -> nn.Module:
+        """Build a fresh module."""
+
+
+NetworkName: TypeAlias = Literal["mlp", "resnet", "convnet", "tabular"]
+NetworkLike: TypeAlias = "NetworkName | NetworkSpec | nn.Module | Callable[..., nn.Module]"
+"""What stands for a network: a name, a spec, a module, or a callable that returns one."""
+
+
+def unknown_name(subject: str, name: object, known: Iterable[str]) -> ValueError:
     """Build the error for a name that is not in a list, with the nearest ones that are.
 
     Parameters

@@ -1,12 +1,17 @@
 """Whether a difference between two estimators is real: tests on scores of the same, overlapping folds."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import t as student
+
+from skensemble._types import Floats
 
 _ROUNDING = 1e-12  # differences that are equal but for this share of their size do not vary
 
 
-def corrected_error(values, ratio):
+def corrected_error(values: ArrayLike, ratio: float) -> float:
     """Standard error of a mean over folds whose training rows overlap.
 
     Parameters
@@ -45,7 +50,7 @@ def corrected_error(values, ratio):
     return float(np.sqrt((1 / len(values) + ratio) * values.var(ddof=1)))
 
 
-def corrected_t_test(differences, ratio):
+def corrected_t_test(differences: ArrayLike, ratio: float) -> tuple[float, float]:
     """Corrected repeated-cross-validation t-test that the mean difference is 0, on both sides.
 
     Parameters
@@ -89,7 +94,7 @@ def corrected_t_test(differences, ratio):
     return float(t), float(2 * student.sf(abs(t), len(differences) - 1))
 
 
-def holm(p_values):
+def holm(p_values: ArrayLike) -> Floats:
     """Adjust p-values of several tests, so that the chance of any false discovery is bounded.
 
     Parameters
@@ -126,7 +131,7 @@ def holm(p_values):
     return adjusted
 
 
-def correlated_posterior(differences, ratio, rope):
+def correlated_posterior(differences: ArrayLike, ratio: float, rope: float) -> tuple[float, float, float]:
     """Bayesian correlated t-test: how probable it is that either is better, or that it makes no difference.
 
     Parameters

@@ -1,16 +1,21 @@
 """Augmentation: small random changes to training images that leave their labels true."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from torch.nn import functional
 
 from skensemble._compat import Interval
 from skensemble._spec import unknown_name
+from skensemble._types import Floats
 
 # Least share of an image that is erased, and least ratio of the box's sides, as Zhong et al. 2020 have them.
 _LEAST_ERASED, _LEAST_RATIO = 0.02, 0.3
@@ -74,7 +79,7 @@ class Augmentation(BaseEstimator):
     ValueError: Unknown augmentation 'shfit'. Did you mean 'shift'?
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "rules": [str],
         "max_shift": [Interval(Real, 0, 1, closed="left")],
         "max_angle": [Interval(Real, 0, 180, closed="both")],
@@ -85,14 +90,14 @@ class Augmentation(BaseEstimator):
 
     def __init__(
         self,
-        rules="shift+flip",
+        rules: str = "shift+flip",
         *,
-        max_shift=0.125,
-        max_angle=15.0,
-        flip_probability=0.5,
-        erase_probability=0.5,
-        max_erased=0.25,
-    ):
+        max_shift: float = 0.125,
+        max_angle: float = 15.0,
+        flip_probability: float = 0.5,
+        erase_probability: float = 0.5,
+        max_erased: float = 0.25,
+    ) -> None:
         self.rules = rules
         self.max_shift = max_shift
         self.max_angle = max_angle
@@ -100,7 +105,7 @@ class Augmentation(BaseEstimator):
         self.erase_probability = erase_probability
         self.max_erased = max_erased
 
-    def check(self):
+    def check(self) -> None:
         """Raise an error if a rule is unknown, missing or repeated, or a setting is out of its range.
 
         Raises
@@ -111,7 +116,7 @@ class Augmentation(BaseEstimator):
         self._validate_params()
         self._pieces()
 
-    def draw(self, n_images, image_shape, rng):
+    def draw(self, n_images: int, image_shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
         """Draw everything that is random about one member's batch.
 
         Parameters
@@ -148,7 +153,7 @@ class Augmentation(BaseEstimator):
         _, height, width = image_shape
         return np.column_stack([p.draw(self, height, width, u) for p, u in zip(pieces, uniforms, strict=True)])
 
-    def apply(self, images, drawn):
+    def apply(self, images: torch.Tensor, drawn: Floats) -> torch.Tensor:
         """Change images as was drawn for them.
 
         Each image by its own row of `drawn` alone, so the batches of many members can be changed as one. Of the
@@ -182,7 +187,7 @@ class Augmentation(BaseEstimator):
             images = piece.apply(images, numbers)
         return images
 
-    def _pieces(self):
+    def _pieces(self) -> list[_Piece]:
         """The rows of the table that the rules name, in their order."""
         names = [name.strip().lower() for name in self.rules.split("+")]
         if not all(names):
@@ -200,7 +205,7 @@ class Augmentation(BaseEstimator):
         return [_PIECES[name] for name in names]
 
 
-def as_augmentation(augment):
+def as_augmentation(augment: str | Augmentation | Callable[..., Any]) -> Augmentation | Callable[..., Any]:
     """Turn rules into an `Augmentation`.
 
     Parameters
@@ -238,28 +243,28 @@ def as_augmentation(augment):
     return augmentation
 
 
-def _parted(columns, widths):
+def _parted(columns: Floats, widths: Sequence[int]) -> list[Floats]:
     """Cut an array into blocks of columns of these widths."""
     return np.split(columns, np.cumsum(widths)[:-1], axis=1)
 
 
-def _whole(numbers):
+def _whole(numbers: ArrayLike) -> Floats:
     """Round down, but take what rounding has put just below an integer for that integer."""
     return np.floor(np.asarray(numbers) + 1e-9)
 
 
-def _integers(uniforms, low, high):
+def _integers(uniforms: Floats, low: Floats | float, high: Floats | float) -> Floats:
     """Integers from `low` to `high`, both possible and all as likely, from numbers in [0, 1)."""
     return low + np.floor(uniforms * (high - low + 1))
 
 
-def _draw_shift(settings, height, width, uniforms):
+def _draw_shift(settings: Augmentation, height: int, width: int, uniforms: Floats) -> Floats:
     sides = np.array([height, width])
     most = np.maximum(_whole(settings.max_shift * sides), (sides >= 4) & (settings.max_shift > 0))
     return _integers(uniforms, -most, most)
 
 
-def _shift(images, numbers):
+def _shift(images: torch.Tensor, numbers: Floats) -> torch.Tensor:
     _, n_channels, height, width = images.shape
     down, right = torch.from_numpy(numbers.T.astype(np.int64))[:, :, None].to(images.device)
     rows = (torch.arange(height, device=images.device) - down).clamp_(0, height - 1)
@@ -269,20 +274,20 @@ def _shift(images, numbers):
     return images.flatten(2).gather(2, pixels).view(images.shape)
 
 
-def _draw_flip(settings, height, width, uniforms):
+def _draw_flip(settings: Augmentation, height: int, width: int, uniforms: Floats) -> Floats:
     return (uniforms < settings.flip_probability).astype(float)
 
 
-def _flip(images, numbers):
+def _flip(images: torch.Tensor, numbers: Floats) -> torch.Tensor:
     flipped = torch.from_numpy(numbers[:, :, None, None] != 0).to(images.device)
     return torch.where(flipped, images.flip(3), images)
 
 
-def _draw_rotation(settings, height, width, uniforms):
+def _draw_rotation(settings: Augmentation, height: int, width: int, uniforms: Floats) -> Floats:
     return settings.max_angle * (2 * uniforms - 1)
 
 
-def _rotate(images, numbers):
+def _rotate(images: torch.Tensor, numbers: Floats) -> torch.Tensor:
     n_images, _, height, width = images.shape
     angles = np.deg2rad(numbers)[:, :, None]
     cos, sin = (torch.from_numpy(part).to(images) for part in (np.cos(angles), np.sin(angles)))
@@ -298,7 +303,7 @@ def _rotate(images, numbers):
     return torch.where(turned, rotated, images)
 
 
-def _draw_box(settings, height, width, uniforms):
+def _draw_box(settings: Augmentation, height: int, width: int, uniforms: Floats) -> Floats:
     chance, share, ratio, top, left = uniforms.T
     least, most = min(_LEAST_ERASED, settings.max_erased), settings.max_erased * height * width
     share = least + share * (settings.max_erased - least)
@@ -312,7 +317,7 @@ def _draw_box(settings, height, width, uniforms):
     return np.where(erased, box, 0.0).T
 
 
-def _erase(images, numbers):
+def _erase(images: torch.Tensor, numbers: Floats) -> torch.Tensor:
     _, _, height, width = images.shape
     top, left, n_rows, n_columns = torch.from_numpy(numbers.T.astype(np.int64))[:, :, None].to(images.device)
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
@@ -339,8 +344,8 @@ class _Piece:
 
     n_uniforms: int
     n_numbers: int
-    draw: Callable
-    apply: Callable
+    draw: Callable[[Augmentation, int, int, Floats], Floats]
+    apply: Callable[[torch.Tensor, Floats], torch.Tensor]
 
 
 _PIECES = {

@@ -1,13 +1,19 @@
 """Averages of a network's weights over the steps or epochs of its training, to predict with."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
+from typing import Any, Literal
 
 import torch
 from sklearn.base import BaseEstimator
+from torch import nn
 
 from skensemble._compat import Interval, StrOptions
 from skensemble._spec import unknown_name
+from skensemble._types import State
 
 
 class Averaging(BaseEstimator):
@@ -49,17 +55,17 @@ class Averaging(BaseEstimator):
         "decay": [Interval(Real, 0, 1, closed="left")],
     }
 
-    def __init__(self, kind="swa", start=0.75, decay=0.999):
+    def __init__(self, kind: Literal["swa", "ema"] = "swa", start: float = 0.75, decay: float = 0.999) -> None:
         self.kind = kind
         self.start = start
         self.decay = decay
 
-    def check(self):
+    def check(self) -> None:
         """Raise a `ValueError` if a setting is out of its range."""
         self._validate_params()
 
 
-def as_averaging(averaging):
+def as_averaging(averaging: Literal["swa", "ema"] | Averaging | None) -> Averaging | None:
     """Turn what a user may give as `averaging` into an `Averaging`, or None.
 
     Parameters
@@ -95,42 +101,42 @@ class WeightAverage:
         Epochs of the training.
     """
 
-    def __init__(self, averaging, module, n_epochs):
+    def __init__(self, averaging: Averaging, module: nn.Module, n_epochs: int) -> None:
         self._by_step = averaging.kind == "ema"
         self._decay = averaging.decay
         self._left_out = int(averaging.start * n_epochs)
         self._parameters = list(module.parameters())
-        self._buffers = [
+        self._buffers: list[tuple[dict[str, Any], str]] = [
             (layer._buffers, name)
             for layer in module.modules()
             for name, buffer in layer._buffers.items()
             if buffer is not None and buffer.is_floating_point()
         ]
         self._n_epochs = self._n_averaged = 0
-        self._average = None
+        self._average: list[torch.Tensor] | None = None
 
-    def after_step(self):
+    def after_step(self) -> None:
         """Take the weights into account after a step."""
         if self._by_step:
             remains = min(self._decay, (1 + self._n_averaged) / (10 + self._n_averaged))
             self._update(1 - remains)
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         """Take the weights into account after an epoch."""
         self._n_epochs += 1
         if not self._by_step and self._n_epochs > self._left_out:
             self._update(1 / (self._n_averaged + 1))
 
-    def state(self):
+    def state(self) -> State:
         """What the average is so far, as a dict of numbers and tensors."""
         return {"n_epochs": self._n_epochs, "n_averaged": self._n_averaged, "average": self._average}
 
-    def take(self, state):
+    def take(self, state: State) -> None:
         """Go on from another average's `state`."""
         self._n_epochs, self._n_averaged, self._average = state["n_epochs"], state["n_averaged"], state["average"]
 
     @contextmanager
-    def applied(self):
+    def applied(self) -> Iterator[None]:
         """Let the module have its average inside the block, where there is one."""
         if self._average is None:
             yield
@@ -144,16 +150,16 @@ class WeightAverage:
             with torch.no_grad():
                 torch._foreach_copy_(self._tensors(), own)
 
-    def settle(self):
+    def settle(self) -> None:
         """Give the module its average for good, where there is one."""
         if self._average is not None:
             with torch.no_grad():
                 torch._foreach_copy_(self._tensors(), self._average)
 
-    def _tensors(self):
+    def _tensors(self) -> list[torch.Tensor]:
         return [p.data for p in self._parameters] + [buffers[name] for buffers, name in self._buffers]
 
-    def _update(self, share):
+    def _update(self, share: float) -> None:
         with torch.no_grad():
             if self._average is None:
                 self._average = [tensor.clone() for tensor in self._tensors()]

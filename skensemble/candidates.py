@@ -1,6 +1,12 @@
 """What `compare` compares by default: one network, a bag of it and boosting of it, behind what the table needs."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -15,7 +21,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils import check_random_state
 
-from skensemble._spec import unknown_name
+from skensemble._spec import NetworkLike, unknown_name
+from skensemble._types import Estimator, RandomState, Task
 from skensemble.boosting import BoostingClassifier, BoostingRegressor
 from skensemble.estimators import NetClassifier, NetRegressor
 
@@ -30,17 +37,17 @@ _FEW_WHOLE_NUMBERS = 20
 
 
 def default_estimators(
-    X,
+    X: ArrayLike,
     *,
-    task,
-    methods=("single", "bagging", "boosting"),
-    network="mlp",
-    optimizers=("adam",),
-    n_estimators=10,
-    max_epochs=50,
-    boosting_method="adaboost",
-    random_state=None,
-):
+    task: Task,
+    methods: Sequence[Literal["single", "bagging", "boosting"]] = ("single", "bagging", "boosting"),
+    network: NetworkLike = "mlp",
+    optimizers: Sequence[str] = ("adam",),
+    n_estimators: int = 10,
+    max_epochs: int = 50,
+    boosting_method: Literal["adaboost", "gradient", "stagewise"] = "adaboost",
+    random_state: RandomState = None,
+) -> dict[str, Estimator]:
     """Build one network, a bag of it and boosting of it, for each optimizer.
 
     Parameters
@@ -101,7 +108,7 @@ def _boosting_settings(boosting_method, task):
     return {"method": boosting_method, "learning_rate": _SHRINKAGE}
 
 
-def baseline_estimators(X, *, task, random_state=None):
+def baseline_estimators(X: ArrayLike, *, task: Task, random_state: RandomState = None) -> dict[str, Estimator]:
     """Build what networks have to beat on tables: a random forest and gradient-boosted trees.
 
     Parameters
@@ -230,5 +237,7 @@ def count_networks(estimator):
         return count_networks(estimator.steps[-1][1])
     if hasattr(estimator, "best_estimator_"):
         return count_networks(estimator.best_estimator_)
-    members = [*np.ravel(getattr(estimator, "estimators_", [])), getattr(estimator, "final_estimator_", None)]
-    return sum(count_networks(member) for member in members if isinstance(member, BaseEstimator))
+    if isinstance(estimator, (list, tuple, np.ndarray)):
+        return sum(map(count_networks, estimator))
+    inner = [getattr(estimator, name, None) for name in ("estimators_", "final_estimator_")]
+    return sum(count_networks(part) for part in inner if isinstance(part, (BaseEstimator, list, tuple, np.ndarray)))

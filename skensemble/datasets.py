@@ -1,9 +1,13 @@
 """Data sets by name: scikit-learn's own, and problems whose best possible answer is known exactly."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import softmax
 from sklearn import datasets as stored
 
@@ -19,6 +23,7 @@ from skensemble._problems.classification import (
 )
 from skensemble._problems.regression import MEANS, make_friedman1, make_friedman2, make_friedman3
 from skensemble._spec import unknown_name
+from skensemble._types import Array, Floats, RandomState, Task
 
 __all__ = [
     "Dataset",
@@ -71,17 +76,17 @@ class Dataset:
     """
 
     name: str
-    X: np.ndarray
-    y: np.ndarray
-    task: str
-    feature_names: tuple
-    target_names: tuple
+    X: Floats
+    y: Array
+    task: Task
+    feature_names: tuple[str, ...]
+    target_names: tuple[str, ...]
     description: str
     bayes_error: float | None = None
     noise: float | None = None
 
 
-def load_dataset(name, *, n_samples=None, random_state=0):
+def load_dataset(name: str, *, n_samples: int | None = None, random_state: RandomState = 0) -> Dataset:
     """Load a data set by its name.
 
     Parameters
@@ -115,10 +120,8 @@ def load_dataset(name, *, n_samples=None, random_state=0):
     if name in _PROBLEMS:
         problem = _PROBLEMS[name]
         X, y = problem.make(1000 if n_samples is None else n_samples, random_state=random_state)
-        if problem.conditional_mean is None:
-            task, targets = "classification", tuple(str(label) for label in range(problem.n_classes))
-        else:
-            task, targets = "regression", ("y",)
+        task: Task = "classification" if problem.conditional_mean is None else "regression"
+        targets = ("y",) if task == "regression" else tuple(str(label) for label in range(problem.n_classes))
         features = tuple(f"x{column}" for column in range(X.shape[1]))
         facts = (problem.description, problem.bayes_error, problem.noise)
         return Dataset(name, X, y, task, features, targets, *facts)
@@ -132,7 +135,7 @@ def load_dataset(name, *, n_samples=None, random_state=0):
     return Dataset(name, bunch.data, bunch.target, task, features, targets, f"{description} The noise is not known.")
 
 
-def dataset_names():
+def dataset_names() -> tuple[str, ...]:
     """List the names that `load_dataset` knows.
 
     Returns
@@ -149,7 +152,7 @@ def dataset_names():
     return tuple(sorted({**_STORED, **_PROBLEMS}))
 
 
-def class_posterior(name, X):
+def class_posterior(name: Literal["banana", "ringnorm", "threenorm", "twonorm", "waveform"], X: ArrayLike) -> Floats:
     """Compute the exact probability of each class of a generated problem.
 
     The Bayes rule predicts the class whose probability is the largest.
@@ -173,13 +176,14 @@ def class_posterior(name, X):
     >>> float((class_posterior("ringnorm", X).argmax(axis=1) != y).mean())
     0.0115
     """
-    known = [key for key, problem in _PROBLEMS.items() if problem.log_densities is not None]
+    rules = {key: problem.log_densities for key, problem in _PROBLEMS.items()}
+    known = {key: rule for key, rule in rules.items() if rule is not None}
     if name not in known:
         raise unknown_name("problem with a known class posterior", name, known)
-    return softmax(_PROBLEMS[name].log_densities(np.asarray(X, dtype=float)), axis=1)
+    return softmax(known[name](np.asarray(X, dtype=float)), axis=1)
 
 
-def conditional_mean(name, X):
+def conditional_mean(name: Literal["friedman1", "friedman2", "friedman3"], X: ArrayLike) -> Floats:
     """Compute the exact mean of the target of a generated problem.
 
     Parameters
@@ -201,28 +205,33 @@ def conditional_mean(name, X):
     >>> round(float(((y - conditional_mean("friedman1", X)) ** 2).mean()), 1)
     1.0
     """
-    known = [key for key, problem in _PROBLEMS.items() if problem.conditional_mean is not None]
+    means = {key: problem.conditional_mean for key, problem in _PROBLEMS.items()}
+    known = {key: mean for key, mean in means.items() if mean is not None}
     if name not in known:
         raise unknown_name("problem with a known conditional mean", name, known)
-    return _PROBLEMS[name].conditional_mean(np.asarray(X, dtype=float))
+    return known[name](np.asarray(X, dtype=float))
 
 
 @dataclass(frozen=True)
 class _Problem:
-    make: Callable
+    make: Callable[..., tuple[Floats, Array]]
     description: str
-    n_classes: int | None = None
+    n_classes: int = 0
     bayes_error: float | None = None
-    log_densities: Callable | None = None
+    log_densities: Callable[[Floats], Floats] | None = None
     noise: float | None = None
-    conditional_mean: Callable | None = None
+    conditional_mean: Callable[[Floats], Floats] | None = None
 
 
-def _normals_problem(name, make, bayes_error, description):
+def _normals_problem(
+    name: str, make: Callable[..., tuple[Floats, Array]], bayes_error: float, description: str
+) -> _Problem:
     return _Problem(make, description, 2, bayes_error, lambda X: normals_log_densities(name, X))
 
 
-def _friedman_problem(make, noise_std, mean, formula):
+def _friedman_problem(
+    make: Callable[..., tuple[Floats, Array]], noise_std: float, mean: Callable[[Floats], Floats], formula: str
+) -> _Problem:
     description = f"{formula}, with normal noise of standard deviation {noise_std:g}; Friedman (1991)."
     return _Problem(make, description, noise=noise_std**2, conditional_mean=mean)
 
@@ -274,7 +283,7 @@ _PROBLEMS = {
     ),
 }
 
-_STORED = {
+_STORED: dict[str, tuple[Callable[[], Any], Task, str]] = {
     "breast_cancer": (
         stored.load_breast_cancer,
         "classification",

@@ -1,8 +1,12 @@
 """Networks as specs: settings without weights, from which a fresh module is built when the data is known."""
 
+from __future__ import annotations
+
 import copy
 import inspect
+from collections.abc import Callable, Sequence
 from math import isqrt, prod
+from typing import Any
 
 from sklearn.base import BaseEstimator
 from torch import nn
@@ -12,6 +16,9 @@ from skensemble._blocks import (
     DENSE_NORMALIZATIONS,
     DTYPES,
     IMAGE_NORMALIZATIONS,
+    Activation,
+    DtypeName,
+    NormalizationName,
     Residual,
     dropout_layers,
     normalization_layers,
@@ -19,7 +26,8 @@ from skensemble._blocks import (
     sizes,
 )
 from skensemble._layers import adopt
-from skensemble._spec import SettingsSpec, unknown_name
+from skensemble._spec import NetworkLike, NetworkSpec, SettingsSpec, unknown_name
+from skensemble.tabular import TabularNetwork
 
 
 class _BuiltIn(BaseEstimator):
@@ -27,7 +35,7 @@ class _BuiltIn(BaseEstimator):
 
     foreign = False
 
-    def build(self, n_inputs, n_outputs):
+    def build(self, n_inputs: int, n_outputs: int) -> nn.Module:
         """Build a fresh module.
 
         Parameters
@@ -74,15 +82,22 @@ class MLP(_BuiltIn):
     )
     """
 
-    def __init__(self, hidden_sizes=(64, 64), activation="relu", dropout=0.0, normalization=None, dtype="float32"):
+    def __init__(
+        self,
+        hidden_sizes: int | Sequence[int] = (64, 64),
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        normalization: NormalizationName | None = None,
+        dtype: DtypeName = "float32",
+    ) -> None:
         self.hidden_sizes = hidden_sizes
         self.activation = activation
         self.dropout = dropout
         self.normalization = normalization
         self.dtype = dtype
 
-    def _layers(self, n_inputs, n_outputs):
-        layers = []
+    def _layers(self, n_inputs: int, n_outputs: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
         for size in sizes("hidden_sizes", self.hidden_sizes):
             layers += [
                 # Batch normalization subtracts the mean, and any bias with it.
@@ -133,15 +148,15 @@ class ResNet(_BuiltIn):
 
     def __init__(
         self,
-        n_blocks=2,
-        width=128,
-        hidden_factor=2.0,
-        activation="relu",
-        dropout=0.2,
-        residual_dropout=0.0,
-        normalization="batch",
-        dtype="float32",
-    ):
+        n_blocks: int = 2,
+        width: int = 128,
+        hidden_factor: float = 2.0,
+        activation: Activation = "relu",
+        dropout: float = 0.2,
+        residual_dropout: float = 0.0,
+        normalization: NormalizationName | None = "batch",
+        dtype: DtypeName = "float32",
+    ) -> None:
         self.n_blocks = n_blocks
         self.width = width
         self.hidden_factor = hidden_factor
@@ -151,14 +166,14 @@ class ResNet(_BuiltIn):
         self.normalization = normalization
         self.dtype = dtype
 
-    def _layers(self, n_inputs, n_outputs):
+    def _layers(self, n_inputs: int, n_outputs: int) -> nn.Sequential:
         (width,) = sizes("width", self.width)
         (hidden,) = sizes("width * hidden_factor", round(self.width * self.hidden_factor))
 
-        def normalized():
+        def normalized() -> list[nn.Module]:
             return normalization_layers(self.normalization, width, DENSE_NORMALIZATIONS)
 
-        def activation():
+        def activation() -> nn.Module:
             return pick("activation", self.activation, ACTIVATIONS)()
 
         blocks = [
@@ -211,14 +226,14 @@ class ConvNet(_BuiltIn):
 
     def __init__(
         self,
-        image_shape=None,
-        channels=(16, 32),
-        kernel_size=3,
-        activation="relu",
-        dropout=0.0,
-        normalization=None,
-        dtype="float32",
-    ):
+        image_shape: tuple[int, ...] | None = None,
+        channels: int | Sequence[int] = (16, 32),
+        kernel_size: int = 3,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        normalization: NormalizationName | None = None,
+        dtype: DtypeName = "float32",
+    ) -> None:
         self.image_shape = image_shape
         self.channels = channels
         self.kernel_size = kernel_size
@@ -227,7 +242,7 @@ class ConvNet(_BuiltIn):
         self.normalization = normalization
         self.dtype = dtype
 
-    def _shape(self, n_inputs):
+    def _shape(self, n_inputs: int) -> tuple[int, int, int]:
         if self.image_shape is None:
             for n_channels in (1, 3):
                 side = isqrt(n_inputs // n_channels)
@@ -246,11 +261,11 @@ class ConvNet(_BuiltIn):
             )
         return shape
 
-    def _layers(self, n_inputs, n_outputs):
+    def _layers(self, n_inputs: int, n_outputs: int) -> nn.Sequential:
         n_channels, height, width = self._shape(n_inputs)
         if self.kernel_size % 2 != 1:
             raise ValueError(f"kernel_size must be odd, so that an image keeps its size. Got {self.kernel_size!r}.")
-        layers = [nn.Unflatten(1, (n_channels, height, width))]
+        layers: list[nn.Module] = [nn.Unflatten(1, (n_channels, height, width))]
         for size in sizes("channels", self.channels):
             layers += [
                 nn.Conv2d(
@@ -296,11 +311,11 @@ class Network(SettingsSpec):
     _choice = "factory"
     foreign = True
 
-    def __init__(self, factory, **settings):
+    def __init__(self, factory: Callable[..., nn.Module] | nn.Module, **settings: Any) -> None:
         self.factory = factory
         self.settings = settings
 
-    def _setting_names(self):
+    def _setting_names(self) -> list[str] | None:
         if isinstance(self.factory, nn.Module):
             return []
         parameters = inspect.signature(self.factory).parameters.values()
@@ -308,7 +323,7 @@ class Network(SettingsSpec):
             return None
         return [p.name for p in parameters if p.name not in ("n_inputs", "n_outputs")]
 
-    def build(self, n_inputs, n_outputs):
+    def build(self, n_inputs: int, n_outputs: int) -> nn.Module:
         """Build a fresh module, or copy the one that was given.
 
         Parameters
@@ -343,20 +358,20 @@ class Network(SettingsSpec):
         return adopt(module)
 
 
-_NAMES = {"mlp": MLP, "resnet": ResNet, "convnet": ConvNet}
+_NAMES = {"mlp": MLP, "resnet": ResNet, "convnet": ConvNet, "tabular": TabularNetwork}
 
 
-def as_network(network):
+def as_network(network: NetworkLike) -> NetworkSpec:
     """Turn what a user may give as `network` into its spec.
 
     Parameters
     ----------
     network : str, spec, torch.nn.Module or callable
-        "mlp", "resnet" or "convnet"; a spec; a module or a factory of one.
+        "mlp", "resnet", "convnet" or "tabular"; a spec; a module or a factory of one.
 
     Returns
     -------
-    spec : MLP, ResNet, ConvNet or Network
+    spec : MLP, ResNet, ConvNet, TabularNetwork or Network
 
     Raises
     ------
@@ -383,3 +398,13 @@ def as_network(network):
         "network must be a name, a spec such as MLP(), a torch.nn.Module or a callable that returns one. "
         f"Got {network!r}."
     )
+
+
+def takes_tables(network: NetworkLike) -> bool:
+    """Whether what a user gives as `network` takes columns of categories and missing values, and learns their facts."""
+    return network.lower() == "tabular" if isinstance(network, str) else hasattr(network, "learn")
+
+
+def n_heads(spec: NetworkSpec) -> int:
+    """How many predictions a spec's network makes of a row."""
+    return getattr(spec, "n_heads", 1)

@@ -1,8 +1,12 @@
 """Optimizers by name: which class, which settings, and what a training loop must know of it."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import Parameter, signature
+from typing import Any, TypeAlias, TypeGuard, cast
 
 import torch
 
@@ -47,36 +51,36 @@ class OptimizerInfo:
     """
 
     name: str
-    cls: type
+    cls: type[torch.optim.Optimizer]
     lr: float | None = None
-    defaults: dict = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
     elementwise: bool = False
     closure: bool = False
     create_graph: bool = False
     hidden_matrices: bool = False
     fused: bool = False
     lr_setting: str = "lr"
-    more_settings: tuple = ()
+    more_settings: tuple[str, ...] = ()
     refusal: str | None = None
     summary: str = ""
 
     @property
-    def has_modes(self):
+    def has_modes(self) -> bool:
         """Whether ``train()`` and ``eval()`` switch it between the parameters to step and those to predict with."""
         return callable(getattr(self.cls, "train", None)) and callable(getattr(self.cls, "eval", None))
 
     @property
-    def may_draw(self):
+    def may_draw(self) -> bool:
         """Whether a step may draw from torch's global random state, as some outside of torch do."""
         return not self.elementwise and not self.cls.__module__.startswith("torch.")
 
     @property
-    def settings(self):
+    def settings(self) -> list[str]:
         """The names of the settings it takes, in the order of its signature."""
         return [*(p.name for p in _arguments(self.cls)), *self.more_settings]
 
     @property
-    def required(self):
+    def required(self) -> list[str]:
         """The names of the settings that have no default."""
         return [p.name for p in _arguments(self.cls) if p.default is Parameter.empty]
 
@@ -114,19 +118,19 @@ class Optimizer(SettingsSpec):
 
     _choice = "name"
 
-    def __init__(self, name="adam", **settings):
+    def __init__(self, name: str | type[torch.optim.Optimizer] = "adam", **settings: Any) -> None:
         self.name = name
         self.settings = settings
 
     @property
-    def info(self):
+    def info(self) -> OptimizerInfo:
         """The row of the registry for this optimizer with these settings: an `OptimizerInfo`."""
         return _look_up(self.name, tied=any(self.settings.get(name) for name in TIES))
 
-    def _setting_names(self):
+    def _setting_names(self) -> list[str]:
         return self.info.settings
 
-    def check(self):
+    def check(self) -> None:
         """Raise an error if the name is unknown, or a setting is unknown or missing.
 
         Raises
@@ -146,7 +150,7 @@ class Optimizer(SettingsSpec):
                 f"Got none: say Optimizer({info.name!r}, {example})."
             )
 
-    def resolve(self, lr=None):
+    def resolve(self, lr: float | None = None) -> dict[str, Any]:
         """Combine what the registry, the settings and the caller say.
 
         Parameters
@@ -164,7 +168,9 @@ class Optimizer(SettingsSpec):
         asked = {} if lr is None else {info.lr_setting: lr}
         return {**own, **info.defaults, **self.settings, **asked}
 
-    def build(self, named_parameters, lr=None):
+    def build(
+        self, named_parameters: Iterable[tuple[str, torch.nn.Parameter]], lr: float | None = None
+    ) -> torch.optim.Optimizer:
         """Build the torch optimizer.
 
         Parameters
@@ -207,7 +213,11 @@ class Optimizer(SettingsSpec):
             raise ValueError(f"Optimizer {info.name!r} refuses the settings. Got {settings}: {error}") from error
 
 
-def as_optimizer(value):
+OptimizerLike: TypeAlias = str | type[torch.optim.Optimizer] | Optimizer
+"""What stands for an optimizer: one of `optimizer_names`, a class of torch's kind, or an `Optimizer`."""
+
+
+def as_optimizer(value: OptimizerLike) -> Optimizer:
     """Turn a name or a class into an `Optimizer`.
 
     Parameters
@@ -233,7 +243,7 @@ def as_optimizer(value):
     'adam'
     """
     if isinstance(value, Optimizer):
-        return value
+        return cast("Optimizer", value)
     if isinstance(value, torch.optim.Optimizer):
         raise TypeError(
             f"optimizer must not be bound to parameters yet. Got an instance of {type(value).__name__}: "
@@ -249,7 +259,7 @@ def as_optimizer(value):
     return optimizer
 
 
-def optimizer_names():
+def optimizer_names() -> list[str]:
     """List the names of all optimizers.
 
     Returns
@@ -268,7 +278,7 @@ def optimizer_names():
     return sorted(TORCH.union(get_supported_optimizers()))
 
 
-def optimizer_table():
+def optimizer_table() -> list[dict[str, Any]]:
     """Tell the facts about each optimizer.
 
     Returns
@@ -300,7 +310,7 @@ def optimizer_table():
     ]
 
 
-def _look_up(name, tied=False):
+def _look_up(name: str | type[torch.optim.Optimizer], tied: bool = False) -> OptimizerInfo:
     """The facts about a name or a class; `tied` says that a setting ties the elements of a parameter together."""
     if _is_optimizer_class(name):
         # A class brings its own defaults; what holds for its steps is known if the registry has the class.
@@ -321,7 +331,7 @@ def _look_up(name, tied=False):
     return OptimizerInfo(**{**facts, **row, "cls": cls})
 
 
-def _load(key):
+def _load(key: str) -> type[torch.optim.Optimizer]:
     """The class behind a name in lower case."""
     if key in TORCH:
         return getattr(torch.optim, ROWS[key]["cls"])
@@ -333,32 +343,36 @@ def _load(key):
     return load_optimizer(key)
 
 
-def _key_of_class(cls):
-    """The name under which the registry knows a class, or None."""
+def _key_of_class(cls: type[torch.optim.Optimizer]) -> str:
+    """The name under which the registry knows a class, or an empty one."""
     key = cls.__name__.lower()
     known = key in TORCH if cls.__module__.startswith("torch.") else cls.__module__.startswith("pytorch_optimizer.")
-    return key if known and _load(key) is cls else None
+    return key if known and _load(key) is cls else ""
 
 
-def _is_optimizer_class(value):
+def _is_optimizer_class(value: object) -> TypeGuard[type[torch.optim.Optimizer]]:
     return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
 
 
-@cache
-def _arguments(cls):
+def _arguments(cls: type) -> list[Parameter]:
     """The arguments of an optimizer's constructor, but for the parameters to train."""
+    return _constructor(cls)
+
+
+@cache
+def _constructor(cls: type) -> list[Parameter]:
     _, *arguments = signature(cls).parameters.values()
     return [p for p in arguments if p.kind not in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)]
 
 
-def _fusible(cls, parameters):
+def _fusible(cls: type[torch.optim.Optimizer], parameters: list[torch.nn.Parameter]) -> bool:
     """Whether torch's fused kernel of `cls` takes these parameters."""
     return "fused" in signature(cls).parameters and all(
         p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters
     )
 
 
-def _hidden_groups(parameters):
+def _hidden_groups(parameters: list[torch.nn.Parameter]) -> list[dict[str, Any]]:
     """Parameter groups for Muon and its kin: the weight matrices but for the output layer's, and the rest."""
     matrices = {id(p) for p in [p for p in parameters if p.ndim >= 2][:-1]}
     groups = [

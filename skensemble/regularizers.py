@@ -3,8 +3,12 @@
 Here are the rules and their formulas; `skensemble.training` applies them. The first axis of tensors is that of members.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,6 +16,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from skensemble._compat import Interval
+from skensemble._types import Bools
 
 _NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -43,16 +48,16 @@ class WeightNoise(BaseEstimator):
 
     _parameter_constraints = {"std": [Interval(Real, 0, None, closed="left")], "relative": ["boolean"]}
 
-    def __init__(self, std=0.05, relative=False):
+    def __init__(self, std: float = 0.05, relative: bool = False) -> None:
         self.std = std
         self.relative = relative
 
-    def check(self):
+    def check(self) -> None:
         """Raise a `ValueError` if a setting is out of its range."""
         self._validate_params()
 
 
-def as_weight_noise(noise):
+def as_weight_noise(noise: float | WeightNoise | None) -> WeightNoise:
     """Turn what a user may give as `weight_noise` into a `WeightNoise`.
 
     Parameters
@@ -89,6 +94,8 @@ class Rules:
         Greatest norm of a gradient.
     image_shape : tuple of int or None
         ``(channels, height, width)`` of a row, where rows are images.
+    n_heads : int
+        Predictions that a network makes of a row, each with a loss of its own.
     """
 
     l1: float = 0.0
@@ -98,12 +105,13 @@ class Rules:
     cutmix: float = 0.0
     input_noise: float = 0.0
     weight_noise: WeightNoise = field(default_factory=lambda: WeightNoise(0.0))
-    augment: object = None
+    augment: Any = None
     grad_clip: float = 0.0
-    image_shape: tuple | None = None
+    image_shape: tuple[int, ...] | None = None
+    n_heads: int = 1
 
 
-def weight_names(module):
+def weight_names(module: nn.Module) -> list[str]:
     """The names of a module's trainable weights: neither biases nor parameters of a normalization.
 
     Parameters
@@ -127,7 +135,7 @@ def weight_names(module):
     ]
 
 
-def norm_penalty(weights, l1, l2):
+def norm_penalty(weights: Sequence[torch.Tensor], l1: torch.Tensor, l2: torch.Tensor) -> torch.Tensor:
     """Penalty of each member's weights, ``l1 sum |w| + l2 / 2 sum w^2`` (Goodfellow et al. 2016, eqs. 7.2 and 7.18).
 
     Parameters
@@ -140,11 +148,11 @@ def norm_penalty(weights, l1, l2):
     penalty : Tensor of shape (n_members,)
     """
     flat = [weight.flatten(1) for weight in weights]
-    total = sum(l2 / 2 * w.square().sum(1) for w in flat)
+    total = cast("torch.Tensor", sum(l2 / 2 * w.square().sum(1) for w in flat))
     return total + sum(l1 * w.abs().sum(1) for w in flat) if bool(l1.any()) else total
 
 
-def clip_by_norm(gradients, max_norm):
+def clip_by_norm(gradients: Sequence[torch.Tensor | None], max_norm: torch.Tensor) -> list[torch.Tensor | None]:
     """Scale each member's gradient down to a greatest norm over all its parameters (Pascanu et al. 2013, alg. 1).
 
     Parameters
@@ -158,12 +166,13 @@ def clip_by_norm(gradients, max_norm):
     gradients : list of (Tensor or None)
         New tensors.
     """
-    norm = sum(g.reshape(len(g), -1).square().sum(1) for g in gradients if g is not None).sqrt()
+    squares = sum(g.reshape(len(g), -1).square().sum(1) for g in gradients if g is not None)
+    norm = cast("torch.Tensor", squares).sqrt()
     factor = torch.where(max_norm.isinf(), 1.0, (max_norm / (norm + 1e-6)).clamp(max=1))
     return [None if g is None else g * factor.reshape(-1, *[1] * (g.dim() - 1)) for g in gradients]
 
 
-def draw_box(image_shape, share, rng):
+def draw_box(image_shape: tuple[int, ...], share: float, rng: np.random.Generator) -> tuple[Bools, float]:
     """Draw the box that CutMix takes from another image (Yun et al. 2019, eq. 2).
 
     Parameters

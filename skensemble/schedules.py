@@ -1,27 +1,33 @@
 """Learning rate schedules: names, and any factory of a torch scheduler."""
 
-import math
+from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Literal, TypeAlias, cast
+
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from skensemble._spec import unknown_name
+from skensemble._types import State
 
 
-def _step(progress):
+def _step(progress: float) -> float:
     return 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
 
 
-def _cosine(progress):
+def _cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _onecycle(progress, warmup=0.3, start=1 / 25, end=1e-4):
+def _onecycle(progress: float, warmup: float = 0.3, start: float = 1 / 25, end: float = 1e-4) -> float:
     if progress < warmup:
         return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * progress / warmup))
     return end + (1 - end) * _cosine((progress - warmup) / (1 - warmup))
 
 
-def _warmup_cosine(progress, warmup=0.1):
+def _warmup_cosine(progress: float, warmup: float = 0.1) -> float:
     return (progress + 1e-3) / (warmup + 1e-3) if progress < warmup else _cosine((progress - warmup) / (1 - warmup))
 
 
@@ -35,7 +41,15 @@ FACTORS = {
 """Learning rate over its full value, by the share of all steps that are done, in [0, 1)."""
 
 
-def check_rule(rule):
+Rule: TypeAlias = (
+    Literal["constant", "step", "cosine", "onecycle", "warmup_cosine", "plateau"]
+    | Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
+    | None
+)
+"""A learning rate schedule by name, or a factory of a torch scheduler."""
+
+
+def check_rule(rule: Rule) -> None:
     """Raise a `ValueError` if a rule is an unknown name."""
     if isinstance(rule, str) and rule not in (*FACTORS, "plateau"):
         raise unknown_name("lr_schedule", rule, [*FACTORS, "plateau"])
@@ -69,11 +83,12 @@ class Schedule:
         If the factory returns no scheduler.
     """
 
-    def __init__(self, rule, optimizer, n_steps, n_cycles=1):
-        self._by_step = self._by_epoch = None
+    def __init__(self, rule: Rule, optimizer: Optimizer | None, n_steps: int, n_cycles: int = 1) -> None:
+        self._by_step: LambdaLR | None = None
+        self._by_epoch: LRScheduler | ReduceLROnPlateau | None = None
         if n_cycles > 1:
             rule = rule or "cosine"
-        if rule is None or rule == "constant":
+        if rule is None or rule == "constant" or optimizer is None:
             return
         if rule == "plateau":
             self._by_epoch = ReduceLROnPlateau(optimizer)
@@ -89,24 +104,25 @@ class Schedule:
                     f"Got {type(self._by_epoch).__name__}."
                 )
 
-    def state(self):
+    def state(self) -> State | None:
         """Where the schedule stands, as a dict of plain values, or None for a constant one."""
         scheduler = self._by_step or self._by_epoch
         return None if scheduler is None else scheduler.state_dict()
 
-    def take(self, state):
+    def take(self, state: State | None) -> None:
         """Go on from the `state` of another schedule of the same rule."""
-        if state is not None:
-            (self._by_step or self._by_epoch).load_state_dict(state)
+        scheduler = self._by_step or self._by_epoch
+        if scheduler is not None and state is not None:
+            scheduler.load_state_dict(state)
 
-    def after_step(self):
+    def after_step(self) -> None:
         """Move the learning rate after an optimizer step."""
         if self._by_step is not None:
             self._by_step.step()
 
-    def after_epoch(self, loss):
+    def after_epoch(self, loss: float | None) -> None:
         """Move the learning rate after an epoch; `loss` is that of validation, or of training where there is none."""
         if isinstance(self._by_epoch, ReduceLROnPlateau):
-            self._by_epoch.step(loss)
+            self._by_epoch.step(cast("float", loss))
         elif self._by_epoch is not None:
             self._by_epoch.step()

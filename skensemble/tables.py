@@ -1,13 +1,23 @@
 """Tables in files: features, and a target that is fit for its task."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from skensemble._types import Array, StrPath, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 READERS = {".csv": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet", ".feather": "read_feather"}
 
 
-def read_frame(path):
+def read_frame(path: StrPath) -> pd.DataFrame:
     """Read a table, all columns of it.
 
     Parameters
@@ -51,7 +61,7 @@ def read_frame(path):
     return frame
 
 
-def read_table(path, target=None):
+def read_table(path: StrPath, target: str | None = None) -> tuple[pd.DataFrame, list[Any]]:
     """Read a table and split off the column to predict.
 
     Parameters
@@ -95,13 +105,13 @@ def read_table(path, target=None):
             f"Column {column!r} wants a value in every row. Got {frame[column].isna().sum()} missing; drop those rows."
         )
     X = frame.drop(columns=column)
-    endless = [name for name in X.select_dtypes("number") if X[name].abs().max() == float("inf")]
+    endless = [str(name) for name in X.select_dtypes("number") if X[name].abs().max() == float("inf")]
     if endless:
         raise ValueError(f"{path} wants finite numbers. Got infinity in {', '.join(endless)}; leave those cells empty.")
     return X, frame[column].tolist()
 
 
-def check_target(y, task, name="target"):
+def check_target(y: ArrayLike, task: Task, name: str = "target") -> Array:
     """Check that a target can be predicted, and give it the type that its task wants.
 
     Parameters
@@ -146,6 +156,6 @@ def check_target(y, task, name="target"):
     return y.astype(int) if y.dtype.kind == "f" else y
 
 
-def _either(names):
+def _either(names: Iterable[str]) -> str:
     *most, last = names
     return f"{', '.join(most)} or {last}"

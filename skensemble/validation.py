@@ -1,10 +1,15 @@
 """Which rows validate: a random part, rows that the caller names, rows of the caller's own, or those out of the bag."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
+from skensemble._types import Array, Floats, Integers
 
-def split_rows(used, y, fraction, seed, stratifies):
+
+def split_rows(used: Integers, y: Array, fraction: float, seed: int, stratifies: bool) -> tuple[Integers, Integers]:
     """Part rows at random.
 
     Parameters
@@ -46,7 +51,7 @@ def split_rows(used, y, fraction, seed, stratifies):
     return used[np.sort(train)], used[np.sort(valid)]
 
 
-def out_of_bag_rows(sample_weight, n_rows):
+def out_of_bag_rows(sample_weight: Floats | None, n_rows: int) -> tuple[Integers, Integers]:
     """Part rows into those that a bootstrap drew and those that it left out.
 
     Parameters
@@ -76,7 +81,7 @@ def out_of_bag_rows(sample_weight, n_rows):
     return np.flatnonzero(~left_out), np.flatnonzero(left_out)
 
 
-def named_rows(rows, used, n_rows):
+def named_rows(rows: ArrayLike, used: Integers, n_rows: int) -> tuple[Integers, Integers]:
     """Part rows as a user's callable says.
 
     Parameters

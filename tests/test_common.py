@@ -5,10 +5,20 @@ import subprocess
 import sys
 
 import pytest
+from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skensemble import MLP, BoostingClassifier, BoostingRegressor, NetClassifier, NetRegressor
+from skensemble import (
+    MLP,
+    BoostingClassifier,
+    BoostingRegressor,
+    EnsembleSelectionClassifier,
+    EnsembleSelectionRegressor,
+    NetClassifier,
+    NetRegressor,
+    TabularNetwork,
+)
 
 _ROUNDING = {
     "check_sample_weight_equivalence_on_dense_data": "asks for 1e-7, which float32 cannot hold: a row of weight 2 and "
@@ -27,6 +37,27 @@ def test_defaults(estimator, check):
 
 @parametrize_with_checks([NetClassifier(MLP(dtype="float64")), NetRegressor(MLP(dtype="float64"))])
 def test_float64_passes_without_an_exception(estimator, check):
+    check(estimator)
+
+
+_OTHER_MASKS = {
+    "check_sample_weight_equivalence_on_dense_data": "a row of weight 2 and the same row twice are dropped units of "
+    "and batched differently; it passes without dropout and with one batch, which the next test holds"
+}
+
+
+@parametrize_with_checks(
+    [NetClassifier("tabular"), NetRegressor("tabular")], expected_failed_checks=lambda estimator: _OTHER_MASKS
+)
+def test_tables(estimator, check):
+    check(estimator)
+
+
+_SURE = TabularNetwork(dropout=0.0, dtype="float64")
+
+
+@parametrize_with_checks([NetClassifier(_SURE, batch_size="full"), NetRegressor(_SURE, batch_size="full")])
+def test_tables_without_dropout_pass_without_an_exception(estimator, check):
     check(estimator)
 
 
@@ -95,3 +126,34 @@ print(len(found))
     assert run.returncode == 0, run.stderr
     if run.stdout.strip() == "0":
         pytest.skip("this version of scikit-learn has none")
+
+
+def _selection(kind, *settings, **more):
+    return kind(*settings, **{"n_candidates": 2, "cv": 2, "n_picks": 3, **more})
+
+
+SELECTIONS = [
+    _selection(EnsembleSelectionClassifier, NetClassifier(MLP(dtype="float64"), max_epochs=30), {"lr": [0.01, 0.02]}),
+    _selection(EnsembleSelectionRegressor, NetRegressor(MLP(dtype="float64")), {"lr": [0.01, 0.02]}),
+    _selection(EnsembleSelectionClassifier, DecisionTreeClassifier(), {"max_depth": [2, 5]}, n_bags=2),
+    _selection(EnsembleSelectionRegressor, DecisionTreeRegressor(), {"max_depth": [2, 5]}),
+    _selection(EnsembleSelectionClassifier, [DecisionTreeClassifier(max_depth=3), GaussianNB()]),
+]
+_OTHER_MASKS = dict.fromkeys(
+    ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
+    "some candidates have dropout, whose masks of a row of weight 2 and of the same row twice are others",
+)
+
+
+@parametrize_with_checks(SELECTIONS)
+@pytest.mark.filterwarnings("ignore:.*out of the running")  # naive Bayes takes no sparse rows
+def test_selection(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow  # twenty candidates on five folds, again and again
+@parametrize_with_checks(
+    [EnsembleSelectionClassifier(), EnsembleSelectionRegressor()], expected_failed_checks=lambda estimator: _OTHER_MASKS
+)
+def test_selection_with_its_defaults(estimator, check):
+    check(estimator)

@@ -216,9 +216,7 @@ def test_a_stack_is_cut_into_as_many_shards_as_there_are_workers_and_into_no_cru
         return [len(shard) for shard in cut(works, n_workers, max_members)]
 
     monkeypatch.setattr("skensemble.training._shard.stack_key", lambda job: job)
-    monkeypatch.setattr(
-        "skensemble.training._shard.grouped", lambda works, key_of, alone: [works] if works else []
-    )
+    monkeypatch.setattr("skensemble.training._shard.grouped", lambda works, key_of, alone: [works] if works else [])
     assert parts(100, 3) == [34, 33, 33]
     assert parts(9, 8) == [5, 4]
     assert parts(3, 8) == [3]

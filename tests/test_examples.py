@@ -212,6 +212,18 @@ def flat_minima(found):
     assert max(on_training) < min(on_test)
 
 
+def ensemble_selection(found):
+    gain = found["gain"]
+    assert (gain > 0).all()
+    assert found["error"] < gain.mean() / 3
+    assert found["together"].mean() < found["alone"].mean() - 0.03
+    assert found["least"] < found["together"].min()
+    assert abs(found["optimism"]) < 0.03
+    assert found["path_out"][-1] == found["path_out"].min()
+    assert found["path_new"][-1] < found["path_new"][0]
+    assert len({tuple(one.weights_) for one in found["selections"]}) == 5
+
+
 CHECKS = (
     first_fit,
     optimizer_search,
@@ -224,6 +236,7 @@ CHECKS = (
     out_of_distribution,
     bias_variance,
     flat_minima,
+    ensemble_selection,
 )
 CLAIMS = {check.__name__: check for check in CHECKS}
 

@@ -102,6 +102,17 @@ CLASSIFIERS = {
     "corrected": ske.BoostingClassifier(
         classifier(), n_estimators=2, method="stagewise", corrective_epochs=1, random_state=0
     ),
+    "selection": ske.EnsembleSelectionClassifier(
+        classifier(),
+        {"network__hidden_sizes": [(4,), (6, 3)], "lr": [0.01, 0.03]},
+        4,
+        cv=2,
+        n_initial=3,
+        random_state=1,
+    ),
+    "selection among several": ske.EnsembleSelectionClassifier(
+        [pipe(StandardScaler()), LogisticRegression(max_iter=5000)], cv=2, n_initial=2, random_state=0
+    ),
     "search": GridSearchCV(pipe(StandardScaler()), {"netclassifier__lr": [0.1, 0.01]}, cv=2),
     "standard scaler": pipe(StandardScaler()),
     "min-max scaler": pipe(MinMaxScaler((-1, 2), clip=True)),
@@ -109,7 +120,7 @@ CLASSIFIERS = {
     "largest scaler": pipe(MaxAbsScaler()),
     "imputer": pipe(SimpleImputer(strategy="median")),
     "pca": pipe("passthrough", PCA(3, whiten=True, random_state=0)),
-    "selection": pipe(SelectKBest(k=3)),
+    "feature selection": pipe(SelectKBest(k=3)),
 }
 REGRESSORS = {
     "net": regressor(),
@@ -118,6 +129,7 @@ REGRESSORS = {
     "bag": BaggingRegressor(regressor(), 3, max_features=4, random_state=0),
     "voting": VotingRegressor([("a", regressor()), ("b", LinearRegression())], weights=[1, 3]),
     "stacking": StackingRegressor([("a", regressor()), ("b", LinearRegression())], cv=2),
+    "selection": ske.EnsembleSelectionRegressor([regressor(), LinearRegression()], cv=3, n_initial=2, random_state=0),
     "r2": ske.BoostingRegressor(regressor(), n_estimators=5, random_state=0),
     "r2, crossed": ske.BoostingRegressor(regressor(), n_estimators=3, cross_fit=2, random_state=0),
     "gradient": ske.BoostingRegressor(regressor(), n_estimators=3, method="gradient", random_state=0),

@@ -116,6 +116,9 @@ CLASSIFIERS = {
     "samme, crossed": ske.BoostingClassifier(classifier(), n_estimators=2, cross_fit=2, random_state=0),
     "gradient": ske.BoostingClassifier(regressor(), n_estimators=2, method="gradient", random_state=0),
     "stagewise": ske.BoostingClassifier(classifier(), n_estimators=2, method="stagewise", random_state=0),
+    "selection": ske.EnsembleSelectionClassifier(
+        classifier(), {"lr": [0.1, 0.01], "network__hidden_sizes": [(4,), (5, 3)]}, 3, cv=2, random_state=0
+    ),
     "search": GridSearchCV(classifier(), {"lr": [0.1, 0.01], "network__hidden_sizes": [(4,), (5, 3)]}, cv=2),
     "random search": RandomizedSearchCV(
         make_pipeline(StandardScaler(), classifier()), {"netclassifier__lr": [0.1, 0.2, 0.3]}, n_iter=2, cv=2,
@@ -129,6 +132,7 @@ REGRESSORS = {
     "huber": regressor(loss="huber"),
     "bag": BaggingRegressor(regressor(), 2, random_state=0),
     "voting": VotingRegressor([("a", regressor()), ("b", regressor(l2=0.1))]),
+    "selection": ske.EnsembleSelectionRegressor([("net", regressor()), ("deep", regressor(l2=0.1))], cv=2),
     "r2": ske.BoostingRegressor(regressor(), n_estimators=2, random_state=0),
     "gradient": ske.BoostingRegressor(regressor(), n_estimators=2, method="gradient", loss="huber", random_state=0),
     "quantile": ske.BoostingRegressor(regressor(), n_estimators=2, method="stagewise", loss="quantile", random_state=0),

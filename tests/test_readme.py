@@ -9,7 +9,7 @@ import warnings
 import pytest
 from readme_blocks import README, blocks, commands
 
-from skensemble import MLP, NetClassifier
+from skensemble import MLP, NetClassifier, TabularNetwork
 
 TEXT = README.read_text(encoding="utf-8")
 COMMANDS = [
@@ -54,7 +54,9 @@ def test_guide_runs_names_parameters_that_there_are_and_links_to_files():
     ]
     known = {*inspect.signature(NetClassifier).parameters, "BaggingClassifier", "optimizer__weight_decay"}
     assert len(named) > 20
-    assert set(named) <= known | {f"network__{name}" for name in MLP().get_params()}
+    assert set(named) <= known | {
+        f"network__{name}" for name in {**MLP().get_params(), **TabularNetwork().get_params()}
+    }
     for link in re.findall(r"\]\((\w+\.py)\)", text):
         assert (guide.parent / link).is_file()
 

@@ -1,12 +1,15 @@
 """Classification problems: draws, and the logarithms of the classes' densities up to a constant of each row."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
 from skensemble._problems._stream import stream
+from skensemble._types import Floats, Integers, RandomState
 
 
-def make_twonorm(n_samples=1000, *, random_state=None):
+def make_twonorm(n_samples: int = 1000, *, random_state: RandomState = None) -> tuple[Floats, Integers]:
     """Draw two normal clouds in 20 dimensions, best told apart by a plane across all of them.
 
     Parameters
@@ -42,7 +45,7 @@ def make_twonorm(n_samples=1000, *, random_state=None):
     return _draw_normals("twonorm", n_samples, random_state)
 
 
-def make_ringnorm(n_samples=1000, *, random_state=None):
+def make_ringnorm(n_samples: int = 1000, *, random_state: RandomState = None) -> tuple[Floats, Integers]:
     """Draw a wide normal cloud in 20 dimensions and a narrow one inside it.
 
     Parameters
@@ -78,7 +81,7 @@ def make_ringnorm(n_samples=1000, *, random_state=None):
     return _draw_normals("ringnorm", n_samples, random_state)
 
 
-def make_threenorm(n_samples=1000, *, random_state=None):
+def make_threenorm(n_samples: int = 1000, *, random_state: RandomState = None) -> tuple[Floats, Integers]:
     """Draw two normal clouds of one class in 20 dimensions, and one of the other class beside them.
 
     Parameters
@@ -114,7 +117,7 @@ def make_threenorm(n_samples=1000, *, random_state=None):
     return _draw_normals("threenorm", n_samples, random_state)
 
 
-def make_waveform(n_samples=1000, *, random_state=None):
+def make_waveform(n_samples: int = 1000, *, random_state: RandomState = None) -> tuple[Floats, Integers]:
     """Draw three classes of noisy waves, each a random mixture of two of three triangles.
 
     Parameters
@@ -155,7 +158,7 @@ def make_waveform(n_samples=1000, *, random_state=None):
     return X, y
 
 
-def make_banana(n_samples=1000, *, random_state=None):
+def make_banana(n_samples: int = 1000, *, random_state: RandomState = None) -> tuple[Floats, Integers]:
     """Draw two interlocking bananas in the plane.
 
     Parameters
@@ -208,7 +211,7 @@ _NORMALS = {
 }
 
 
-def _draw_normals(name, n_samples, random_state):
+def _draw_normals(name: str, n_samples: int, random_state: RandomState) -> tuple[Floats, Integers]:
     rng = stream(n_samples, random_state)
     y = rng.randint(2, size=n_samples)
     X = rng.standard_normal((n_samples, 20))
@@ -220,9 +223,9 @@ def _draw_normals(name, n_samples, random_state):
     return X, y
 
 
-def normals_log_densities(name, X):
+def normals_log_densities(name: str, X: Floats) -> Floats:
     # Up to the constant 20 / 2 log(2 pi), which is the same for all classes.
-    def one_class(components):
+    def one_class(components: list[tuple[Floats, float]]) -> Floats:
         terms = [-((X - mean) ** 2).sum(axis=1) / (2 * std**2) - 20 * np.log(std) for mean, std in components]
         return logsumexp(terms, axis=0) - np.log(len(components))
 
@@ -233,7 +236,7 @@ _WAVES = np.maximum(6.0 - np.abs(np.arange(1, 22) - np.array([[11], [15], [7]]))
 _WAVE_PAIRS = np.array([(0, 1), (0, 2), (1, 2)])
 
 
-def waveform_log_densities(X):
+def waveform_log_densities(X: Floats) -> Floats:
     # With d = h_a - h_b, r = x - h_b and m = r.d / |d|^2, the exponent |r - u d|^2 is
     # |r|^2 - |d|^2 m^2 + |d|^2 (u - m)^2, so the mean over u is a difference of two values of the normal
     # distribution function.
@@ -256,11 +259,11 @@ _BANANA_CENTRES = np.array([[0.0, 0.0], [-3.75, -3.75]])
 _BANANA_STD = 2.0
 
 
-def _banana_points(angles, centres):
+def _banana_points(angles: Floats, centres: Floats) -> Floats:
     return 5.0 * np.column_stack([np.sin(angles), np.cos(angles)]) + centres
 
 
-def banana_log_densities(X):
+def banana_log_densities(X: Floats) -> Floats:
     # The mean over the angle by Gauss-Legendre quadrature; the integrand is so smooth that 64 nodes do.
     nodes, weights = np.polynomial.legendre.leggauss(64)
     columns = []

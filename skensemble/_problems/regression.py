@@ -1,11 +1,16 @@
 """Regression problems: draws, and the exact mean of the target given the inputs."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from skensemble._problems._stream import stream
+from skensemble._types import Floats, RandomState
 
 
-def make_friedman1(n_samples=1000, *, noise_std=1.0, random_state=None):
+def make_friedman1(
+    n_samples: int = 1000, *, noise_std: float = 1.0, random_state: RandomState = None
+) -> tuple[Floats, Floats]:
     """Draw a smooth function of five of ten uniform inputs, with noise.
 
     Parameters
@@ -43,7 +48,9 @@ def make_friedman1(n_samples=1000, *, noise_std=1.0, random_state=None):
     return _draw_friedman("friedman1", n_samples, noise_std, random_state)
 
 
-def make_friedman2(n_samples=1000, *, noise_std=125.0, random_state=None):
+def make_friedman2(
+    n_samples: int = 1000, *, noise_std: float = 125.0, random_state: RandomState = None
+) -> tuple[Floats, Floats]:
     """Draw the impedance of an alternating current circuit, with noise.
 
     Parameters
@@ -82,7 +89,9 @@ def make_friedman2(n_samples=1000, *, noise_std=125.0, random_state=None):
     return _draw_friedman("friedman2", n_samples, noise_std, random_state)
 
 
-def make_friedman3(n_samples=1000, *, noise_std=0.1, random_state=None):
+def make_friedman3(
+    n_samples: int = 1000, *, noise_std: float = 0.1, random_state: RandomState = None
+) -> tuple[Floats, Floats]:
     """Draw the phase angle of an alternating current circuit, with noise.
 
     Parameters
@@ -125,26 +134,26 @@ _CIRCUIT = np.array([(0.0, 100.0), (40 * np.pi, 560 * np.pi), (0.0, 1.0), (1.0, 
 _RANGES = {"friedman1": np.array([(0.0, 1.0)] * 10).T, "friedman2": _CIRCUIT, "friedman3": _CIRCUIT}
 
 
-def _draw_friedman(name, n_samples, noise_std, random_state):
+def _draw_friedman(name: str, n_samples: int, noise_std: float, random_state: RandomState) -> tuple[Floats, Floats]:
     rng = stream(n_samples, random_state)
     low, high = _RANGES[name]
     X = rng.uniform(low, high, size=(n_samples, len(low)))
     return X, MEANS[name](X) + noise_std * rng.standard_normal(n_samples)
 
 
-def _friedman1_mean(X):
+def _friedman1_mean(X: Floats) -> Floats:
     return 10 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2 + 10 * X[:, 3] + 5 * X[:, 4]
 
 
-def _reactance(X):
+def _reactance(X: Floats) -> Floats:
     return X[:, 1] * X[:, 2] - 1 / (X[:, 1] * X[:, 3])
 
 
-def _friedman2_mean(X):
+def _friedman2_mean(X: Floats) -> Floats:
     return np.hypot(X[:, 0], _reactance(X))
 
 
-def _friedman3_mean(X):
+def _friedman3_mean(X: Floats) -> Floats:
     return np.arctan2(_reactance(X), X[:, 0])
 
 

@@ -7,7 +7,8 @@ import torch
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 
-from skensemble.boosting._learners import Mean, fit_key, last_step
+from skensemble._fitting import fit_key, last_step
+from skensemble.boosting._learners import Mean
 from skensemble.boosting._losses import REGRESSION_LOSSES, LogLoss, pinball
 from skensemble.boosting._method import Method, Round
 from skensemble.boosting._sums import Sum
@@ -153,7 +154,7 @@ class Stagewise(Additive):
         if isinstance(member, Pipeline):
             X = member[:-1].transform(X)
         net = last_step(member)
-        X = torch.from_numpy(np.ascontiguousarray(X, dtype=numpy_dtype(net.module_)))
+        X = torch.from_numpy(np.ascontiguousarray(net._validated(X, reset=False), dtype=numpy_dtype(net.module_)))
         if self.classes is not None:
             return Summand(net.net_, X, weight)
         return Summand(net.net_, X, weight, float(net.target_scale_[0]), float(net.target_mean_[0]))

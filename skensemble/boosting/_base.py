@@ -1,12 +1,17 @@
 """What both boosters share: the sequence, its early stopping, its warm start, and its stages."""
 
+from __future__ import annotations
+
 import copy
 import logging
 from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_random_state, get_tags
@@ -14,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skensemble._compat import HasMethods, Interval, check_sample_weight, fit_context
 from skensemble._random import seed_from
+from skensemble._types import Array, Floats, Integers
 from skensemble.boosting._methods import METHODS
 from skensemble.networks import MLP
 
@@ -72,6 +78,15 @@ class Boosting(BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
+    n_features_in_: int
+    estimators_: list[Any]
+    estimator_weights_: Floats
+    estimator_errors_: Floats
+    n_estimators_: int
+    train_score_: list[float]
+    validation_score_: list[float] | None
+    validation_indices_: Integers | None
+
     @abstractmethod
     def _encode(self, y, go_on):
         """Check targets, take in what predictions need to know of them, and return them as numbers."""
@@ -107,7 +122,7 @@ class Boosting(BaseEstimator, metaclass=ABCMeta):
         )
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit a sequence of learners.
 
         Parameters
@@ -290,7 +305,7 @@ class Boosting(BaseEstimator, metaclass=ABCMeta):
             pass
         return raw
 
-    def member_predictions(self, X):
+    def member_predictions(self, X: ArrayLike) -> Floats:
         """Tell what each member says, before its weight.
 
         Parameters
@@ -309,7 +324,7 @@ class Boosting(BaseEstimator, metaclass=ABCMeta):
         method = METHODS[self._fitted_method](self)
         return np.stack([method.public(member, X) for member in self.estimators_])
 
-    def staged_predict(self, X):
+    def staged_predict(self, X: ArrayLike) -> Iterator[Array]:
         """Predict with the first member, the first two, and so on.
 
         Parameters
@@ -324,7 +339,7 @@ class Boosting(BaseEstimator, metaclass=ABCMeta):
         for raw in self._stages(X):
             yield self._decode(raw)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Array:
         """Predict the targets of rows.
 
         Parameters

@@ -1,6 +1,12 @@
 """`BoostingClassifier`."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
@@ -8,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from skensemble._compat import StrOptions
+from skensemble._types import Array, Estimator, Floats, RandomState
 from skensemble.boosting._base import SMALL, Boosting
 from skensemble.estimators import NetClassifier, NetRegressor
 
@@ -124,25 +131,27 @@ class BoostingClassifier(ClassifierMixin, Boosting):
     }
     _y_numeric = False
 
+    classes_: Array
+
     def __init__(
         self,
-        estimator=None,
-        n_estimators=50,
+        estimator: Estimator | list[Any] | None = None,
+        n_estimators: int = 50,
         *,
-        method="samme",
-        learning_rate=None,
-        cross_fit=None,
-        corrective_epochs=0,
-        subsample=1.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        tol=1e-4,
-        weight_cap=None,
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
+        method: Literal["samme", "gradient", "stagewise"] = "samme",
+        learning_rate: float | None = None,
+        cross_fit: int | None = None,
+        corrective_epochs: int = 0,
+        subsample: float = 1.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-4,
+        weight_cap: float | None = None,
+        warm_start: bool = False,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.estimator = estimator
         self.n_estimators = n_estimators
         self.method = method
@@ -176,7 +185,7 @@ class BoostingClassifier(ClassifierMixin, Boosting):
         self.classes_ = classes
         return codes
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> Floats:
         """Scores of the classes.
 
         Parameters
@@ -192,7 +201,7 @@ class BoostingClassifier(ClassifierMixin, Boosting):
         """
         return self._flat(self._last_stage(X))
 
-    def staged_decision_function(self, X):
+    def staged_decision_function(self, X: ArrayLike) -> Iterator[Floats]:
         """Scores of the classes with the first member, the first two, and so on.
 
         Parameters
@@ -212,7 +221,7 @@ class BoostingClassifier(ClassifierMixin, Boosting):
             return raw
         return raw[:, 1] - raw[:, 0] if raw.shape[1] == 2 else raw[:, 0]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> Floats:
         """Probabilities of the classes.
 
         Parameters
@@ -227,7 +236,7 @@ class BoostingClassifier(ClassifierMixin, Boosting):
         """
         return self._proba(self._last_stage(X))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> Floats:
         """Logarithms of the probabilities of the classes, in nats.
 
         Parameters
@@ -242,7 +251,7 @@ class BoostingClassifier(ClassifierMixin, Boosting):
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def staged_predict_proba(self, X):
+    def staged_predict_proba(self, X: ArrayLike) -> Iterator[Floats]:
         """Probabilities of the classes with the first member, the first two, and so on.
 
         Parameters
@@ -264,7 +273,7 @@ class BoostingClassifier(ClassifierMixin, Boosting):
             return np.hstack([expit(-raw), expit(raw)])
         return softmax(raw, axis=1)
 
-    def staged_score(self, X, y, sample_weight=None):
+    def staged_score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Iterator[float]:
         """Accuracy with the first member, the first two, and so on.
 
         Parameters

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import is_classifier
 
-from skensemble.boosting._learners import ByScore, Mean, folds_of, prepare, run_all
+from skensemble._fitting import folds_of
+from skensemble.boosting._learners import ByScore, Mean, prepare, run_all
 
 
 @dataclass

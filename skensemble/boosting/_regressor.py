@@ -1,13 +1,19 @@
 """`BoostingRegressor`."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import column_or_1d
 
 from skensemble._compat import Interval, StrOptions
+from skensemble._types import Estimator, RandomState
 from skensemble.boosting._base import SMALL, Boosting
 from skensemble.estimators import NetRegressor
 
@@ -116,25 +122,25 @@ class BoostingRegressor(RegressorMixin, Boosting):
 
     def __init__(
         self,
-        estimator=None,
-        n_estimators=50,
+        estimator: Estimator | list[Any] | None = None,
+        n_estimators: int = 50,
         *,
-        method="r2",
-        loss="squared_error",
-        alpha=0.9,
-        learning_rate=None,
-        cross_fit=None,
-        corrective_epochs=0,
-        subsample=1.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        tol=1e-4,
-        weight_cap=None,
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
+        method: Literal["r2", "gradient", "stagewise"] = "r2",
+        loss: Literal["squared_error", "absolute_error", "huber", "quantile"] = "squared_error",
+        alpha: float = 0.9,
+        learning_rate: float | None = None,
+        cross_fit: int | None = None,
+        corrective_epochs: int = 0,
+        subsample: float = 1.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-4,
+        weight_cap: float | None = None,
+        warm_start: bool = False,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.estimator = estimator
         self.n_estimators = n_estimators
         self.method = method
@@ -159,7 +165,7 @@ class BoostingRegressor(RegressorMixin, Boosting):
     def _encode(self, y, go_on):
         return column_or_1d(y, warn=True).astype(np.float64)
 
-    def staged_score(self, X, y, sample_weight=None):
+    def staged_score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Iterator[float]:
         """R squared with the first member, the first two, and so on.
 
         Parameters

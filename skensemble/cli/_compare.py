@@ -3,7 +3,7 @@
 import os
 import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -61,13 +61,24 @@ def compare(
 
         check_names(methods, boosting_method, network, optimizers, scoring)
         X, y, task = load(data, target, task and task.value)
-        choices = {"methods": methods, "network": network, "optimizers": optimizers, "n_estimators": n_estimators}
+        choices: dict[str, Any] = {
+            "methods": methods,
+            "network": network,
+            "optimizers": optimizers,
+            "n_estimators": n_estimators,
+        }
         choices["boosting_method"] = boosting_method
         candidates = default_estimators(X, task=task, **choices, max_epochs=max_epochs, random_state=seed)
         if baselines:
             candidates |= baseline_estimators(X, task=task, random_state=seed)
         with progress_bar() as progress, kept_in(resume):
-            options = {"cv": cv, "repeats": repeats, "scoring": scoring, "test_size": test_size, "random_state": seed}
+            options: dict[str, Any] = {
+                "cv": cv,
+                "repeats": repeats,
+                "scoring": scoring,
+                "test_size": test_size,
+                "random_state": seed,
+            }
             comparison = run(X, y, candidates, **options, progress=progress)
         if output is not None:
             request = {"data": data, "task": task, "max_epochs": max_epochs, **choices, "baselines": baselines}

@@ -1,7 +1,7 @@
 """``skensemble fit`` and ``skensemble predict``: a model into a file, and predictions out of it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,7 +64,12 @@ def fit(
 
         check_names([method], boosting_method, network, [optimizer], None)
         X, y, task = load(data, target, task and task.value)
-        choices = {"methods": [method], "network": network, "optimizers": [optimizer], "n_estimators": n_estimators}
+        choices: dict[str, Any] = {
+            "methods": [method],
+            "network": network,
+            "optimizers": [optimizer],
+            "n_estimators": n_estimators,
+        }
         choices |= {"boosting_method": boosting_method, "max_epochs": max_epochs, "random_state": seed}
         (model,) = default_estimators(X, task=task, **choices).values()
         with fused_unless_chosen():

@@ -1,7 +1,7 @@
 """``skensemble search``: settings of the network, by cross-validation."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,13 +69,12 @@ def search(
             raise unknown_name("ensemble", ensemble, ["none", *METHODS[1:]])
         check_names([method], boosting_method, network, ["adam"], scoring)
         X, y, task = load(data, target, task and task.value)
-        choices = {"methods": [method], "network": network, "n_estimators": n_estimators, "max_epochs": max_epochs}
-        (model,) = default_estimators(
-            X, task=task, **choices, boosting_method=boosting_method, random_state=seed
-        ).values()
+        choices: dict[str, Any] = {"methods": [method], "network": network, "boosting_method": boosting_method}
+        choices |= {"n_estimators": n_estimators, "max_epochs": max_epochs, "random_state": seed}
+        (model,) = default_estimators(X, task=task, **choices).values()
         check_values(model, *full_grid(model, wanted))
         with progress_bar() as progress, kept_in(resume):
-            options = {"cv": cv, "scoring": scoring, "test_size": test_size, "random_state": seed}
+            options: dict[str, Any] = {"cv": cv, "scoring": scoring, "test_size": test_size, "random_state": seed}
             found = run(X, y, model, wanted, n_random=random, **options, progress=progress)
         if report is not None:
             from skensemble.report import write_report

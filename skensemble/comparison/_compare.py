@@ -1,9 +1,14 @@
 """`compare`: estimators scored on the same folds, and the best of them tested once."""
 
+from __future__ import annotations
+
 import logging
 import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
@@ -11,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skensemble._compat import fused_unless_chosen
 from skensemble._random import seed_from
+from skensemble._types import CV, Estimator, RandomState, Told
 from skensemble.candidates import default_estimators, guess_task
 from skensemble.comparison._comparison import Comparison
 from skensemble.comparison._fits import fit_all
@@ -24,17 +30,17 @@ _LABELLED = ("binary", "multiclass")
 
 
 def compare(
-    X,
-    y,
-    estimators=None,
+    X: ArrayLike,
+    y: ArrayLike,
+    estimators: Mapping[str, Estimator] | None = None,
     *,
-    cv=None,
-    repeats=1,
-    scoring=None,
-    test_size=None,
-    random_state=None,
-    progress=False,
-):
+    cv: CV = None,
+    repeats: int = 1,
+    scoring: str | Callable[..., float] | Sequence[str] | Mapping[str, Any] | None = None,
+    test_size: float | None = None,
+    random_state: RandomState = None,
+    progress: bool | Told = False,
+) -> Comparison:
     """Compare estimators by the same folds; refit the best and score it once on rows that nothing has touched.
 
     Parameters

@@ -1,16 +1,24 @@
 """What a comparison found out."""
 
+from __future__ import annotations
+
 import html
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from skensemble._spec import unknown_name
+from skensemble._types import Array, Integers, StrPath
 from skensemble.comparison import _frames, _verdict
 from skensemble.comparison._rows import RowLedger
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from skensemble.plots import ComparisonDisplay
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,20 +74,20 @@ class Comparison:
     ridge is best, and the difference is real
     """
 
-    scores: Any
+    scores: pd.DataFrame
     metric: str
     best_: str
-    best_estimator_: BaseEstimator
+    best_estimator_: Any
     test_score_: float | None
-    train_rows_: np.ndarray
-    test_rows_: np.ndarray
-    splits_: list
-    validation_predictions_: dict = field(default_factory=dict)
-    classes_: np.ndarray | None = None
-    baseline_: dict = field(default_factory=dict)
+    train_rows_: Integers
+    test_rows_: Integers
+    splits_: list[tuple[Integers, Integers]]
+    validation_predictions_: dict[str, tuple[Array, Array, Array]] = field(default_factory=dict)
+    classes_: Array | None = None
+    baseline_: dict[str, float] = field(default_factory=dict)
     rows_: RowLedger | None = None
 
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """Summarize the folds, one row per estimator.
 
         Returns
@@ -108,7 +116,7 @@ class Comparison:
             self.scores, self.metric, self._ratio(), self.validation_predictions_, self.classes_
         )
 
-    def tests(self, metric=None, *, rope=None):
+    def tests(self, metric: str | None = None, *, rope: float | None = None) -> pd.DataFrame:
         """Test every pair of estimators on their scores of the same folds.
 
         Parameters
@@ -150,7 +158,7 @@ class Comparison:
             raise ValueError(f"rope wants half a width of at least 0. Got {rope!r}.")
         return _frames.tests_frame(self.scores, metric, self._ratio(), rope)
 
-    def rope(self, metric=None):
+    def rope(self, metric: str | None = None) -> float:
         """Say which differences of a metric make no difference in practice, unless told otherwise.
 
         Parameters
@@ -168,7 +176,7 @@ class Comparison:
         metric = self._known(metric)
         return _verdict.default_rope(metric, self._values(metric), self.baseline_.get(metric))
 
-    def verdict(self):
+    def verdict(self) -> str:
         """Say in plain words which is best, whether that is real, what it costs, and what ails it.
 
         Returns
@@ -183,7 +191,7 @@ class Comparison:
         """
         return _verdict.verdict(self)
 
-    def diagnosis(self):
+    def diagnosis(self) -> dict[str, str]:
         """Say of each estimator whether it overfits or underfits.
 
         Returns
@@ -200,7 +208,7 @@ class Comparison:
         """
         return _verdict.diagnoses(self)
 
-    def ledger(self):
+    def ledger(self) -> pd.DataFrame:
         """Tell which rows played which part, after a check that none played a part it should not have.
 
         Returns
@@ -232,7 +240,7 @@ class Comparison:
         self.rows_.check(self.train_rows_, self.test_rows_, self.splits_)
         return _frames.ledger_frame(self.rows_, self.test_rows_)
 
-    def to_html(self, path):
+    def to_html(self, path: StrPath) -> None:
         """Write a report: one HTML page that needs nothing else.
 
         Parameters
@@ -242,7 +250,7 @@ class Comparison:
         """
         import_module("skensemble.report").write_report(self, path)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> ComparisonDisplay:
         """Draw the scores of the folds.
 
         Parameters

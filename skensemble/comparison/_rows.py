@@ -71,8 +71,9 @@ def watched_rows(estimator, n_rows):
     -------
     watched : dict of str to ndarray of int
         "stop": rows by which early stopping chose an epoch or a round, wherever an estimator tells them as
-        ``validation_indices_``; "select": rows by which a search inside chose a setting. Positions among the rows of
-        the fit, sorted. Where an ensemble does not tell which rows its members got, these are all rows of the fit.
+        ``validation_indices_``; "select": rows by which a search inside chose a setting, or an ensemble
+        selection its members. Positions among the rows of the fit, sorted. Where an ensemble does not tell which rows
+        its members got, these are all rows of the fit.
     """
     found = {"stop": [], "select": []}
     _collect(estimator, np.arange(n_rows), True, found)
@@ -84,7 +85,8 @@ def _collect(estimator, rows, exact, found):
     own = getattr(estimator, "validation_indices_", None)
     if own is not None:
         found["stop"].append(rows[own] if exact else rows)
-    if hasattr(estimator, "best_estimator_") and hasattr(estimator, "cv_results_"):
+    searched = hasattr(estimator, "best_estimator_") and hasattr(estimator, "cv_results_")
+    if searched or hasattr(estimator, "candidate_scores_"):
         found["select"].append(rows)
     fitted = hasattr(estimator, "estimators_")
     if isinstance(estimator, _BAGS) and fitted and not has_fit_parameter(estimator.estimator_, "sample_weight"):

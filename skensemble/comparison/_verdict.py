@@ -51,7 +51,7 @@ def verdict(comparison):
     failed = [name for name in folds.columns if folds[name].isna().any()]
     diagnosis = f"{comparison.best_} {comparison.diagnosis()[comparison.best_]}."
     if means.empty:
-        score, sign, words = folds[comparison.best_].mean(), *_words(comparison.metric)
+        score, (sign, words) = folds[comparison.best_].mean(), _words(comparison.metric)
         sentences = [f"{comparison.best_} has a {words} of {number(sign * score)}, and nothing to beat."]
         sentences.append(f"A fit takes {_seconds(seconds[comparison.best_])}.")
     else:

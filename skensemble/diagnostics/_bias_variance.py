@@ -1,9 +1,14 @@
 """Bias, variance and noise of any estimator, by fitting it again and again."""
 
+from __future__ import annotations
+
 import numbers
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target, unique_labels
@@ -11,9 +16,12 @@ from sklearn.utils.validation import check_consistent_length
 
 from skensemble._random import seed_from
 from skensemble._spec import unknown_name
-from skensemble.diagnostics._decompositions import log_loss_terms, squared_terms, zero_one_terms
-from skensemble.diagnostics._noise import label_posterior, noise_variance
+from skensemble._types import Array, Estimator, Floats, RandomState
+from skensemble.diagnostics._decompositions import Terms, log_loss_terms, squared_terms, zero_one_terms
+from skensemble.diagnostics._noise import NoiseSource, label_posterior, noise_variance
 from skensemble.diagnostics._rounds import Draw, checked_source, fit_rounds
+
+Loss: TypeAlias = Literal["squared", "zero_one", "log_loss"]
 
 _RESPONSES = {"squared": "predict", "zero_one": "predict", "log_loss": "predict_proba"}
 
@@ -57,46 +65,57 @@ class BiasVariance:
     True
     """
 
-    loss: str
-    bias_squared_per_sample: np.ndarray
-    variance_per_sample: np.ndarray
-    noise_per_sample: np.ndarray
-    error_per_sample: np.ndarray
-    plain_variance_per_sample: np.ndarray
-    plain_noise_per_sample: np.ndarray
-    main_prediction: np.ndarray
-    classes: np.ndarray | None
+    loss: Loss
+    bias_squared_per_sample: Floats
+    variance_per_sample: Floats
+    noise_per_sample: Floats
+    error_per_sample: Floats
+    plain_variance_per_sample: Floats
+    plain_noise_per_sample: Floats
+    main_prediction: Array
+    classes: Array | None
     n_rounds: int
-    noise_source: str
+    noise_source: NoiseSource
 
     @property
-    def bias_squared(self):
+    def bias_squared(self) -> float:
         """Mean over the test rows; with other losses than the squared one, the loss of the main prediction."""
         return float(self.bias_squared_per_sample.mean())
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         """Mean over the test rows of what the differences between rounds add to the error."""
         return float(self.variance_per_sample.mean())
 
     @property
-    def noise(self):
+    def noise(self) -> float:
         """Mean over the test rows of what no model can do anything about."""
         return float(self.noise_per_sample.mean())
 
     @property
-    def error(self):
+    def error(self) -> float:
         """Mean loss over the test rows and rounds."""
         return float(self.error_per_sample.mean())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"BiasVariance({self.loss}: bias_squared {self.bias_squared:.3g} + variance {self.variance:.3g} + noise "
             f"{self.noise:.3g} ({self.noise_source}) = error {self.error:.3g}, {self.n_rounds} rounds)"
         )
 
 
-def bias_variance(estimator, X, y, X_test, y_test, *, loss="squared", n_rounds=100, noise=None, random_state=None):
+def bias_variance(
+    estimator: Estimator,
+    X: ArrayLike | Callable[..., tuple[ArrayLike, ArrayLike]],
+    y: ArrayLike,
+    X_test: ArrayLike,
+    y_test: ArrayLike,
+    *,
+    loss: Loss = "squared",
+    n_rounds: int = 100,
+    noise: ArrayLike | Literal["repeated"] | None = None,
+    random_state: RandomState = None,
+) -> BiasVariance:
     """Part an estimator's error into bias, variance and noise.
 
     Each round fits a clone on rows of its own and predicts the test rows. All rounds run at the same time, so that
@@ -213,12 +232,12 @@ def bias_variance(estimator, X, y, X_test, y_test, *, loss="squared", n_rounds=1
     return _result(loss, terms, known, n_rounds, source)
 
 
-def _result(loss, terms, classes, n_rounds, source):
+def _result(loss: Loss, terms: Terms, classes: Array | None, n_rounds: int, source: NoiseSource) -> BiasVariance:
     effects = (terms.bias, terms.variance, terms.noise, terms.error)
     return BiasVariance(loss, *effects, terms.plain_variance, terms.plain_noise, terms.main, classes, n_rounds, source)
 
 
-def _check_choices(estimator, loss, n_rounds):
+def _check_choices(estimator: Estimator, loss: Loss, n_rounds: int) -> None:
     if loss not in _RESPONSES:
         raise unknown_name("loss", loss, _RESPONSES)
     if isinstance(n_rounds, bool) or not isinstance(n_rounds, numbers.Integral) or n_rounds < 2:
@@ -232,7 +251,7 @@ def _check_choices(estimator, loss, n_rounds):
         raise ValueError(f"loss={loss!r} needs an estimator with {_RESPONSES[loss]}. Got {name}, which has none.")
 
 
-def _checked_target(loss, X_test, y_test):
+def _checked_target(loss: Loss, X_test: ArrayLike, y_test: ArrayLike) -> Array:
     """Test targets as numbers of shape (n_test, n_outputs), or as labels of shape (n_test,)."""
     check_consistent_length(X_test, y_test)
     if loss == "squared":
@@ -241,7 +260,7 @@ def _checked_target(loss, X_test, y_test):
     return _labels("y_test", y_test, loss)
 
 
-def _labels(name, y, loss):
+def _labels(name: str, y: ArrayLike, loss: Loss) -> Array:
     """Labels of shape (n_samples,)."""
     labels = np.asarray(y)
     labels = labels.ravel() if labels.shape == (len(labels), 1) else labels
@@ -253,7 +272,7 @@ def _labels(name, y, loss):
     return labels
 
 
-def _stacked_values(predictions, target):
+def _stacked_values(predictions: Sequence[Array], target: Floats) -> Floats:
     """Of shape (n_rounds, n_test, n_outputs), all finite."""
     stacked = np.stack([np.asarray(values, dtype=float).reshape(len(target), -1) for values in predictions])
     if stacked.shape[2] != target.shape[1]:
@@ -265,12 +284,14 @@ def _stacked_values(predictions, target):
     return stacked
 
 
-def _stacked_labels(predictions, target):
+def _stacked_labels(predictions: Sequence[Array], target: Array) -> Array:
     """Of shape (n_rounds, n_test)."""
     return np.stack([np.asarray(labels).reshape(len(target)) for labels in predictions])
 
 
-def _stacked_probabilities(predictions, classes, known, n_test):
+def _stacked_probabilities(
+    predictions: Sequence[Floats], classes: Sequence[Array], known: Array, n_test: int
+) -> Floats:
     """Of shape (n_rounds, n_test, n_classes); a class that a round has not seen has probability 0."""
     stacked = np.zeros((len(predictions), n_test, len(known)), np.result_type(*predictions))
     for i, (columns, own) in enumerate(zip(predictions, classes, strict=True)):
@@ -279,7 +300,7 @@ def _stacked_probabilities(predictions, classes, known, n_test):
     return stacked
 
 
-def _check_finite(stacked):
+def _check_finite(stacked: Floats) -> None:
     bad = ~np.isfinite(stacked).all(axis=(1, 2))
     if bad.any():
         raise ValueError(

@@ -1,13 +1,20 @@
 """Whether probabilities are frequencies: the expected calibration error, and the parts of the Brier score."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from skensemble._spec import unknown_name
+from skensemble._types import Array, Floats, Integers
 from skensemble.diagnostics._members import positions_of
+
+Strategy: TypeAlias = Literal["uniform", "quantile"]
 
 _TABLE = [("lower", float), ("upper", float), ("count", int), ("confidence", float), ("frequency", float)]
 _EDGES = {
@@ -62,15 +69,22 @@ class Calibration:
     uncertainty: float
     within_bin_variance: float
     within_bin_covariance: float
-    table: np.ndarray
+    table: Array
 
     @property
-    def within_bin(self):
+    def within_bin(self) -> float:
         """What bins leave out: `within_bin_variance` - `within_bin_covariance`."""
         return self.within_bin_variance - self.within_bin_covariance
 
 
-def calibration(y, proba, *, classes=None, n_bins=10, strategy="uniform"):
+def calibration(
+    y: ArrayLike,
+    proba: ArrayLike,
+    *,
+    classes: ArrayLike | None = None,
+    n_bins: int = 10,
+    strategy: Strategy = "uniform",
+) -> Calibration:
     """Tell how well probabilities fit what happened.
 
     Parameters
@@ -154,7 +168,7 @@ def calibration(y, proba, *, classes=None, n_bins=10, strategy="uniform"):
     return Calibration(float(ece), *map(float, parts), table)
 
 
-def _checked(y, proba, classes):
+def _checked(y: ArrayLike, proba: ArrayLike, classes: ArrayLike | None) -> tuple[Array, Floats, Array]:
     """Labels, probabilities of all classes and the classes; refuse what does not fit together."""
     y = column_or_1d(y)
     proba = check_array(proba, ensure_2d=False, dtype=np.float64, input_name="proba")
@@ -180,31 +194,33 @@ def _checked(y, proba, classes):
     return y, proba, given
 
 
-def _bins(proba, n_bins, strategy):
+def _bins(proba: Floats, n_bins: int, strategy: Strategy) -> tuple[Floats, Integers]:
     """Edges of the bins, and in which bin each probability is: (lower, upper], as scikit-learn has it."""
     edges = _EDGES[strategy](proba, n_bins)
     return edges, np.searchsorted(edges[1:-1], proba)
 
 
-def _means(proba, happened, bins, n_bins):
+def _means(proba: Floats, happened: Floats, bins: Integers, n_bins: int) -> tuple[Integers, Floats, Floats]:
     """Count, mean probability and frequency of each bin; of an empty one 0."""
     count = np.bincount(bins, minlength=n_bins)
-    means = [np.bincount(bins, values, minlength=n_bins) / np.maximum(count, 1) for values in (proba, happened)]
-    return count, *means
+    confidence, frequency = (
+        np.bincount(bins, values, minlength=n_bins) / np.maximum(count, 1) for values in (proba, happened)
+    )
+    return count, confidence, frequency
 
 
-def _table(proba, happened, n_bins, strategy):
+def _table(proba: Floats, happened: Floats, n_bins: int, strategy: Strategy) -> Array:
     """One record a bin that holds rows."""
     edges, bins = _bins(proba, n_bins, strategy)
     count, confidence, frequency = _means(proba, happened, bins, n_bins)
     filled = np.flatnonzero(count)
     table = np.zeros(len(filled), dtype=_TABLE)
-    for name, values in zip(table.dtype.names, (edges[:-1], edges[1:], count, confidence, frequency), strict=True):
+    for (name, _), values in zip(_TABLE, (edges[:-1], edges[1:], count, confidence, frequency), strict=True):
         table[name] = values[filled]
     return table
 
 
-def _parts(proba, happened, n_bins, strategy):
+def _parts(proba: Floats, happened: Floats, n_bins: int, strategy: Strategy) -> tuple[float, ...]:
     """The Brier score of one class and its five parts."""
     bins = _bins(proba, n_bins, strategy)[1]
     count, confidence, frequency = _means(proba, happened, bins, n_bins)
@@ -212,8 +228,8 @@ def _parts(proba, happened, n_bins, strategy):
     inside = proba - confidence[bins]
     return (
         ((proba - happened) ** 2).mean(),
-        share @ (confidence - frequency) ** 2,
-        share @ (frequency - base) ** 2,
+        float(share @ (confidence - frequency) ** 2),
+        float(share @ (frequency - base) ** 2),
         base * (1 - base),
         (inside**2).mean(),
         2 * (inside * (happened - frequency[bins])).mean(),

@@ -1,18 +1,25 @@
 """Intervals that hold the target, from the rows that each member of a bag has left out."""
 
+from __future__ import annotations
+
 import warnings
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import is_regressor
 from sklearn.utils import check_array, check_consistent_length
 
+from skensemble._types import Bools, Estimator, Floats
 from skensemble.diagnostics._members import member_predictions, unwrapped
 
 _CELLS = 2**22  # of a table of training rows by test rows, at a time
 
 
-def conformal_intervals(ensemble, X, y, X_test, *, alpha=0.1):
+def conformal_intervals(
+    ensemble: Estimator, X: ArrayLike, y: ArrayLike, X_test: ArrayLike, *, alpha: float = 0.1
+) -> tuple[Floats, Floats]:
     """Predict intervals for targets by the jackknife+-after-bootstrap: no row of its own, no further fit.
 
     Parameters
@@ -111,7 +118,7 @@ def conformal_intervals(ensemble, X, y, X_test, *, alpha=0.1):
     return (lower[:, 0], upper[:, 0]) if y.ndim == 1 else (lower, upper)
 
 
-def _left_out(bag, X, targets):
+def _left_out(bag: Any, X: ArrayLike, targets: Floats) -> Bools:
     """Which rows each member has left out, of shape (n_members, n_samples)."""
     if not is_regressor(bag):
         raise ValueError(f"conformal_intervals is for regression. Got {type(bag).__name__}; see uncertainty.")
@@ -139,7 +146,7 @@ def _left_out(bag, X, targets):
     return left_out
 
 
-def _ends(weights, at_test, residuals, rank):
+def _ends(weights: Floats, at_test: Floats, residuals: Floats, rank: int) -> tuple[Floats, Floats]:
     """The rank-th smallest lower end and the rank-th greatest upper end, each of shape (n_test,)."""
     ends = []
     step = max(1, _CELLS // len(residuals))
@@ -148,4 +155,5 @@ def _ends(weights, at_test, residuals, rank):
         lower = np.partition(centres - residuals[:, None], rank - 1, axis=0)[rank - 1]
         upper = np.partition(centres + residuals[:, None], -rank, axis=0)[-rank]
         ends.append((lower, upper))
-    return tuple(np.concatenate(end) for end in zip(*ends, strict=True))
+    lower, upper = (np.concatenate(end) for end in zip(*ends, strict=True))
+    return lower, upper

@@ -1,9 +1,13 @@
 """Three ways to part the error of many models at one row: arrays in, terms that add up to the error out."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import entr, logsumexp
+
+from skensemble._types import Array, Floats, Integers
 
 _EQUAL = 1e-9  # probabilities that differ by less are both the largest
 
@@ -21,16 +25,16 @@ class Terms(NamedTuple):
         Before the factors and signs with which they enter the error.
     """
 
-    bias: np.ndarray
-    variance: np.ndarray
-    noise: np.ndarray
-    error: np.ndarray
-    main: np.ndarray
-    plain_variance: np.ndarray
-    plain_noise: np.ndarray
+    bias: Floats
+    variance: Floats
+    noise: Floats
+    error: Floats
+    main: Array
+    plain_variance: Floats
+    plain_noise: Floats
 
 
-def squared_terms(predictions, y, noise):
+def squared_terms(predictions: Floats, y: Floats, noise: Floats) -> Terms:
     """Part the squared error, a mean over outputs.
 
     Parameters
@@ -53,7 +57,7 @@ def squared_terms(predictions, y, noise):
     return Terms(bias, variance, noise, error, main, variance, noise)
 
 
-def zero_one_terms(predictions, posterior):
+def zero_one_terms(predictions: Integers, posterior: Floats) -> Terms:
     """Part the share of wrong labels.
 
     Parameters
@@ -82,7 +86,7 @@ def zero_one_terms(predictions, posterior):
     return Terms((~is_best).astype(float), variance, noise, error, main, plain_variance, plain_noise)
 
 
-def log_loss_terms(probabilities, posterior):
+def log_loss_terms(probabilities: Floats, posterior: Floats) -> Terms:
     """Part the log loss, in nats.
 
     Parameters

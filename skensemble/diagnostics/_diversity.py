@@ -1,11 +1,15 @@
 """Whether members of an ensemble err on the same rows, and what the ensemble gains where they do not."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-from skensemble.diagnostics._members import member_predictions, positions_of
+from skensemble._types import Ensemble, Floats, Integers
+from skensemble.diagnostics._members import Members, member_predictions, positions_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,19 +59,19 @@ class Diversity:
     ('Diversity', (5, 5))
     """
 
-    disagreement: np.ndarray | None
-    double_fault: np.ndarray | None
-    q_statistic: np.ndarray | None
-    kappa: np.ndarray | None
-    correlation: np.ndarray
-    member_error: np.ndarray
-    member_loss: np.ndarray
-    weights: np.ndarray
+    disagreement: Floats | None
+    double_fault: Floats | None
+    q_statistic: Floats | None
+    kappa: Floats | None
+    correlation: Floats
+    member_error: Floats
+    member_loss: Floats
+    weights: Floats
     ensemble_error: float
     mean_member_error: float
     ambiguity: float
 
-    def pairs(self):
+    def pairs(self) -> tuple[Floats, Floats]:
         """Points of a kappa-error diagram, one a pair of members.
 
         Returns
@@ -101,7 +105,7 @@ class Diversity:
         return self.kappa[first, second], (self.member_error[first] + self.member_error[second]) / 2
 
 
-def diversity(ensemble, X, y):
+def diversity(ensemble: Ensemble, X: ArrayLike, y: ArrayLike) -> Diversity:
     """Tell how the members of an ensemble differ on rows, and what the ensemble gains by it.
 
     Parameters
@@ -187,7 +191,7 @@ def diversity(ensemble, X, y):
     )
 
 
-def _target(y, members):
+def _target(y: ArrayLike, members: Members) -> Floats:
     """The targets as members predict them, of shape (n_samples, n_outputs)."""
     n_rows, n_outputs = members.predictions.shape[1:]
     if members.classes is not None and not members.multilabel:
@@ -203,7 +207,7 @@ def _target(y, members):
     return y
 
 
-def _decisions(members, target):
+def _decisions(members: Members, target: Floats) -> tuple[Integers, Integers, int]:
     """Labels of the members, (n_members, n_decisions), the true ones, and how many different ones there are."""
     if members.multilabel:
         labels = (members.predictions > 0.5).astype(int)
@@ -211,7 +215,7 @@ def _decisions(members, target):
     return members.predictions.argmax(axis=2), target.argmax(axis=1), target.shape[1]
 
 
-def _right_and_wrong(right):
+def _right_and_wrong(right: Floats) -> tuple[Floats, Floats, Floats]:
     """Disagreement, double fault and Q, each of shape (n_members, n_members)."""
     wrong, n_rows = 1 - right, right.shape[1]
     both, neither, first = right @ right.T, wrong @ wrong.T, right @ wrong.T
@@ -219,7 +223,7 @@ def _right_and_wrong(right):
     return (first + first.T) / n_rows, neither / n_rows, _divided(alike - unlike, alike + unlike)
 
 
-def _kappa(labels, n_labels):
+def _kappa(labels: Integers, n_labels: int) -> Floats:
     """Cohen's kappa of the members' labels, of shape (n_members, n_members)."""
     same = chance = 0.0
     for label in range(n_labels):
@@ -229,7 +233,7 @@ def _kappa(labels, n_labels):
     return _divided(same - chance, 1 - chance)
 
 
-def _correlation(values):
+def _correlation(values: Floats) -> Floats:
     """Pearson's correlation of rows, nan where one does not vary."""
     centred = values - values.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
@@ -238,6 +242,6 @@ def _correlation(values):
     return unit @ unit.T
 
 
-def _divided(above, below):
+def _divided(above: ArrayLike, below: ArrayLike) -> Floats:
     """A quotient, nan where it is not defined."""
     return np.divide(above, below, out=np.full_like(above, np.nan), where=np.abs(below) > 1e-12)

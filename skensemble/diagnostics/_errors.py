@@ -1,14 +1,21 @@
 """Errors by name: smaller is better, and of which prediction they are."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.metrics import mean_squared_error, zero_one_loss
 from sklearn.utils.multiclass import type_of_target
 
 from skensemble._spec import unknown_name
+from skensemble._types import Array, Floats
+
+ErrorName: TypeAlias = Literal["zero_one", "log_loss", "squared"]
 
 
 @dataclass(frozen=True)
@@ -25,19 +32,19 @@ class Metric:
         The method of an estimator whose predictions it takes.
     """
 
-    error: Callable
+    error: Callable[[Array, Array, Any], float]
     classifies: bool
-    method: str
+    method: Literal["predict", "predict_proba"]
 
 
-def _log_loss(y, proba, classes):
+def _log_loss(y: Array, proba: Floats, classes: Array) -> float:
     """In nats; a class that the fit has not seen has probability 0, which counts as the least positive one."""
     at = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     given = np.where(classes[at] == y, proba[np.arange(len(y)), at], 0.0)
     return -np.log(np.maximum(given, np.finfo(np.float64).eps)).mean()
 
 
-METRICS = {
+METRICS: dict[ErrorName, Metric] = {
     "log_loss": Metric(_log_loss, True, "predict_proba"),
     "squared": Metric(lambda y, values, classes: mean_squared_error(y, values), False, "predict"),
     "zero_one": Metric(lambda y, labels, classes: zero_one_loss(y, labels), True, "predict"),
@@ -45,7 +52,7 @@ METRICS = {
 _SCORES = {"accuracy": "zero_one", "neg_log_loss": "log_loss", "neg_mean_squared_error": "squared"}
 
 
-def metric_of(scoring, estimator):
+def metric_of(scoring: str | None, estimator: Any) -> ErrorName:
     """The name of the error that is asked for, or that suits an estimator.
 
     Parameters
@@ -76,7 +83,7 @@ def metric_of(scoring, estimator):
     return name
 
 
-def error_of(metric, estimator, X, y):
+def error_of(metric: Metric, estimator: Any, X: ArrayLike, y: Array) -> float:
     """The error of a fitted estimator on rows.
 
     Parameters
@@ -98,7 +105,7 @@ def error_of(metric, estimator, X, y):
     return metric.error(y, getattr(estimator, metric.method)(X), getattr(estimator, "classes_", None))
 
 
-def check_method(metric, estimator, y):
+def check_method(metric: Metric, estimator: Any, y: Array) -> None:
     """Refuse probabilities where an estimator has none, or where rows have several labels."""
     if metric.method != "predict_proba":
         return

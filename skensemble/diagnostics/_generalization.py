@@ -1,9 +1,14 @@
 """Training and validation error as an estimator gets more epochs, more rows, or more members."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.utils import check_random_state
@@ -14,9 +19,14 @@ from sklearn.utils.validation import check_consistent_length
 from skensemble._compat import fused_unless_chosen
 from skensemble._random import seed_from
 from skensemble._spec import unknown_name
-from skensemble.diagnostics._errors import METRICS, error_of, metric_of
+from skensemble._types import CV, Array, Estimator, Floats, Integers, RandomState, Settings
+from skensemble.diagnostics._errors import METRICS, ErrorName, Metric, error_of, metric_of
 from skensemble.diagnostics._loss import unwrapped
 from skensemble.diagnostics._stages import stages
+
+Over: TypeAlias = Literal["epochs", "rows", "members"]
+Folds: TypeAlias = list[tuple[Integers, Integers]]
+Fits: TypeAlias = Sequence[Sequence[tuple[Settings, Integers, Integers]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +53,29 @@ class GeneralizationGap:
     array([[0.25, 0.25]])
     """
 
-    over: str
-    values: np.ndarray
-    train: np.ndarray
-    validation: np.ndarray
-    metric: str
+    over: Over
+    values: Integers
+    train: Floats
+    validation: Floats
+    metric: ErrorName
 
     @property
-    def gap(self):
+    def gap(self) -> Floats:
         """Validation error less training error, of shape (n_folds, n_points)."""
         return self.validation - self.train
 
 
-def generalization_gap(estimator, X, y, *, over="epochs", values=None, cv=5, scoring=None, random_state=None):
+def generalization_gap(
+    estimator: Estimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    over: Over = "epochs",
+    values: ArrayLike | None = None,
+    cv: CV = 5,
+    scoring: str | None = None,
+    random_state: RandomState = None,
+) -> GeneralizationGap:
     """Cross-validate an estimator with more and more epochs, rows or members.
 
     All fits are stacks of networks, unless joblib has been given another backend.
@@ -73,8 +93,8 @@ def generalization_gap(estimator, X, y, *, over="epochs", values=None, cv=5, sco
         See Notes.
     values : array-like of shape (n_points,) or None, default=None
         How many epochs, rows or members; each is taken once, and in order. Numbers of rows may be shares, floats of at
-        most 1. None is ten or fewer numbers of epochs from 1 to ``max_epochs`` in steps of one ratio; a tenth to all of
-        the rows, five numbers; every number of members.
+        most 1. None is ten or fewer numbers of epochs from 1 to ``max_epochs`` (50 for "auto") in steps of one
+        ratio; a tenth to all of the rows, five numbers; every number of members.
     cv : int, splitter or iterable of splits, default=5
         An int is the number of folds, shuffled, and stratified for classifiers.
     scoring : {"zero_one", "log_loss", "squared"} or None, default=None
@@ -139,18 +159,20 @@ def generalization_gap(estimator, X, y, *, over="epochs", values=None, cv=5, sco
     return GeneralizationGap(over, values, errors[0], errors[1], metric)
 
 
-def _is(parameter, name):
+def _is(parameter: str, name: str) -> bool:
     return name.rpartition("__")[2] == parameter
 
 
-def _folds(cv, X, y, classifies, seed):
+def _folds(cv: CV, X: Any, y: Array, classifies: bool, seed: int) -> Folds:
     labelled = classifies and type_of_target(y) in ("binary", "multiclass")
     if isinstance(cv, Integral):
         cv = (StratifiedKFold if labelled else KFold)(cv, shuffle=True, random_state=seed)
     return list(check_cv(cv, y, classifier=labelled).split(X, y))
 
 
-def _over_epochs(estimator, X, y, folds, values, metric, seed):
+def _over_epochs(
+    estimator: Any, X: Any, y: Array, folds: Folds, values: ArrayLike | None, metric: Metric, seed: int
+) -> tuple[Integers, Floats]:
     names = {name: value for name, value in estimator.get_params().items() if _is("max_epochs", name)}
     if not names:
         raise ValueError(
@@ -158,13 +180,16 @@ def _over_epochs(estimator, X, y, folds, values, metric, seed):
             f"{type(estimator).__name__}; name its network, or choose 'rows' or 'members'."
         )
     if values is None:
-        values = np.geomspace(1, max(names.values()), 10).round().astype(int)
+        longest = max((value for value in names.values() if value != "auto"), default=50)
+        values = np.geomspace(1, longest, 10).round().astype(int)
     values = _counts(values, "epochs")
     settings = [dict.fromkeys(names, int(value)) for value in values]
     return values, _errors(estimator, X, y, [[(setting, *fold) for setting in settings] for fold in folds], metric)
 
 
-def _over_rows(estimator, X, y, folds, values, metric, seed):
+def _over_rows(
+    estimator: Any, X: Any, y: Array, folds: Folds, values: ArrayLike | None, metric: Metric, seed: int
+) -> tuple[Integers, Floats]:
     n_rows = min(len(train) for train, _ in folds)
     values = np.linspace(0.1, 1, 5) if values is None else np.asarray(values)
     if values.dtype.kind == "f" and values.size and 0 < values.min() and values.max() <= 1:
@@ -172,23 +197,27 @@ def _over_rows(estimator, X, y, folds, values, metric, seed):
     values = _counts(values, "rows", n_rows)
     random = check_random_state(seed)
     orders = [(random.permutation(train), validation) for train, validation in folds]
-    fits = [[({}, train[:n], validation) for n in values] for train, validation in orders]
+    fits: Fits = [[({}, train[:n], validation) for n in values] for train, validation in orders]
     return values, _errors(estimator, X, y, fits, metric)
 
 
-def _errors(estimator, X, y, fits, metric):
+def _errors(estimator: Any, X: Any, y: Array, fits: Fits, metric: Metric) -> Floats:
     """Errors of shape (n_folds, n_points, 2) of fits given as lists, a fold each, of (settings, train, validation)."""
     tasks = [delayed(_fit)(estimator, X, y, *fit, metric) for fold in fits for fit in fold]
     return np.reshape(Parallel()(tasks), (len(fits), -1, 2))
 
 
-def _fit(estimator, X, y, settings, train, validation, metric):
+def _fit(
+    estimator: Any, X: Any, y: Array, settings: Settings, train: Integers, validation: Integers, metric: Metric
+) -> list[float]:
     """Errors on the rows of a fit, and on those of its validation."""
     estimator = clone(estimator).set_params(**settings).fit(_rows(X, train), y[train])
     return [error_of(metric, estimator, _rows(X, rows), y[rows]) for rows in (train, validation)]
 
 
-def _over_members(estimator, X, y, folds, values, metric, seed):
+def _over_members(
+    estimator: Any, X: Any, y: Array, folds: Folds, values: ArrayLike | None, metric: Metric, seed: int
+) -> tuple[Integers, list[list[tuple[float, float]]]]:
     if values is not None:
         values = _counts(values, "members")
     found = Parallel()(delayed(_fit_staged)(estimator, X, y, *fold, metric) for fold in folds)
@@ -197,7 +226,9 @@ def _over_members(estimator, X, y, folds, values, metric, seed):
     return values, [[errors[min(n, len(errors)) - 1] for n in values] for errors in found]
 
 
-def _fit_staged(estimator, X, y, train, validation, metric):
+def _fit_staged(
+    estimator: Any, X: Any, y: Array, train: Integers, validation: Integers, metric: Metric
+) -> list[tuple[float, float]]:
     """Errors on both kinds of rows with the first member, the first two, and so on: shape (n_members, 2)."""
     fitted = clone(estimator).fit(_rows(X, train), y[train])
     inner, tables = unwrapped(fitted, _rows(X, train), _rows(X, validation))
@@ -211,11 +242,11 @@ def _fit_staged(estimator, X, y, train, validation, metric):
     return list(zip(*errors, strict=True))
 
 
-def _rows(X, rows):
+def _rows(X: Any, rows: Integers) -> Any:
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
-def _counts(values, what, most=None):
+def _counts(values: ArrayLike, what: str, most: int | None = None) -> Integers:
     """Whole numbers in order, each once."""
     values = np.asarray(values)
     whole = values.ndim == 1 and values.size and values.dtype.kind in "iu" and values.min() >= 1

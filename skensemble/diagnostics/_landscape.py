@@ -1,13 +1,18 @@
 """The training loss around a network's weights, or between two networks."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from itertools import product
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from skensemble._random import seed_from
+from skensemble._types import Estimator, Floats, RandomState
 from skensemble.diagnostics._loss import TrainedLoss, network_of
 
 
@@ -36,18 +41,28 @@ class LossLandscape:
     1
     """
 
-    coordinates: np.ndarray
-    loss: np.ndarray
+    coordinates: Floats
+    loss: Floats
     center_loss: float
     between: bool
 
     @property
-    def n_directions(self):
+    def n_directions(self) -> int:
         """1 for a line, 2 for a plane."""
         return self.loss.ndim
 
 
-def loss_landscape(net, X, y, *, n_directions=1, distance=1.0, n_points=None, other=None, random_state=None):
+def loss_landscape(
+    net: Estimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    n_directions: Literal[1, 2] = 1,
+    distance: float = 1.0,
+    n_points: int | None = None,
+    other: Estimator | None = None,
+    random_state: RandomState = None,
+) -> LossLandscape:
     """Take the training loss along random directions from a network's weights, or on the line to another network.
 
     The loss is the one of `sharpness`: the mean over the rows of what the network was trained on, without regularizers,
@@ -130,7 +145,7 @@ def loss_landscape(net, X, y, *, n_directions=1, distance=1.0, n_points=None, ot
     return LossLandscape(coordinates, np.reshape(losses, (n_points,) * n_directions), center, False)
 
 
-def _check(n_directions, distance, n_points, other):
+def _check(n_directions: Literal[1, 2], distance: float, n_points: int | None, other: Estimator | None) -> None:
     if n_directions not in (1, 2):
         raise ValueError(f"n_directions must be 1 or 2. Got {n_directions!r}.")
     if other is not None and n_directions == 2:
@@ -141,7 +156,7 @@ def _check(n_directions, distance, n_points, other):
         raise ValueError(f"n_points must be an integer of at least 2, or None. Got {n_points!r}.")
 
 
-def _direction(loss, random):
+def _direction(loss: TrainedLoss, random: np.random.Generator) -> Floats:
     """Gaussian numbers with each filter as long as the network's own, and nothing for what has one dimension."""
     parts = []
     for parameter in loss.parameters:
@@ -155,7 +170,7 @@ def _direction(loss, random):
     return np.concatenate(parts)
 
 
-def _between(loss, other, shares):
+def _between(loss: TrainedLoss, other: Estimator, shares: Floats) -> Floats:
     """The losses on the line to another network."""
     other, _ = network_of(other, "loss_landscape's other")
     states = [loss.module.state_dict(), other.net_.module_.state_dict()]
@@ -166,7 +181,7 @@ def _between(loss, other, shares):
             f"{list(shapes[1].values())} and not {list(shapes[0].values())}."
         )
     classes = [getattr(estimator, "classes_", np.zeros(0)) for estimator in (loss.estimator, other)]
-    if not np.array_equal(*classes):
+    if not np.array_equal(classes[0], classes[1]):
         raise ValueError(f"other must know the classes {classes[0].tolist()}. Got {classes[1].tolist()}.")
     pairs = [(here, here.clone(), states[1][name]) for name, here in states[0].items() if here.is_floating_point()]
     found = []

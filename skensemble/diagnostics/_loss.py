@@ -1,14 +1,21 @@
 """The mean loss of a fitted network on rows, as a function of its weights."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from skensemble._types import Floats
 
 _MOST_ROWS = 4096
 _VALUES_OF_PART = 2**19  # inputs that go through a network at once, so that its activations stay in bounds
@@ -43,7 +50,7 @@ class TrainedLoss:
         All weights that train, as float64.
     """
 
-    def __init__(self, estimator, X, y, subject):
+    def __init__(self, estimator: Any, X: ArrayLike, y: ArrayLike, subject: str) -> None:
         self.estimator, (X,) = network_of(estimator, subject, X)
         net = self.estimator.net_
         self.module = copy.deepcopy(net.module_).eval()
@@ -53,7 +60,7 @@ class TrainedLoss:
             raise ValueError(f"{subject} wants a network with weights that train. Got {type(net.module_).__name__}.")
         self.start = self._flat(self.parameters)
         dtype = torch.float64 if any(p.dtype == torch.float64 for p in self.module.parameters()) else torch.float32
-        X = validate_data(self.estimator, X, reset=False, dtype=[np.float32, np.float64])
+        X = self.estimator._validated(X, reset=False)
         target, weight = _target_and_weight(self.estimator, y, subject)
         check_consistent_length(X, target)
         if target.is_floating_point():
@@ -62,16 +69,16 @@ class TrainedLoss:
         columns = (torch.tensor(X).to(dtype), target, weight / len(weight))
         self._parts = list(zip(*(column.split(n_rows) for column in columns), strict=True))
 
-    def _flat(self, tensors):
+    def _flat(self, tensors: Iterable[torch.Tensor]) -> Floats:
         return torch.cat([values.detach().reshape(-1).to("cpu", torch.float64) for values in tensors]).numpy()
 
-    def _part_losses(self):
+    def _part_losses(self) -> Iterator[torch.Tensor]:
         """Yield the share of each part of the rows in the mean loss."""
         for X, target, weight in self._parts:
             losses = self._losses(self.module(X.to(self._device)), target.to(self._device))
             yield losses.cpu().to(torch.float64) @ weight
 
-    def set(self, values):
+    def set(self, values: Floats) -> None:
         """Give the copy other weights, an array of shape (n_weights,)."""
         values = torch.from_numpy(values)
         with torch.no_grad():
@@ -80,17 +87,17 @@ class TrainedLoss:
             ):
                 parameter.copy_(part.reshape(parameter.shape))
 
-    def here(self):
+    def here(self) -> float:
         """Return the mean loss at the weights that the copy has."""
         with torch.no_grad():
             return float(sum(self._part_losses()))
 
-    def __call__(self, values):
+    def __call__(self, values: Floats) -> float:
         """Return the mean loss at weights of shape (n_weights,)."""
         self.set(values)
         return self.here()
 
-    def with_gradient(self, values):
+    def with_gradient(self, values: Floats) -> tuple[float, Floats]:
         """Return the mean loss at weights of shape (n_weights,), and its gradient of the same shape."""
         self.set(values)
         total, gradient = 0.0, np.zeros(len(values))
@@ -99,7 +106,7 @@ class TrainedLoss:
             gradient += self._flat(self._gradients(loss))
         return total, gradient
 
-    def hessian_times(self, direction):
+    def hessian_times(self, direction: Floats) -> Floats:
         """Return the product of the Hessian at the copy's weights with a direction of shape (n_weights,)."""
         parts = torch.from_numpy(direction).split([p.numel() for p in self.parameters])
         parts = [v.reshape(p.shape).to(p) for v, p in zip(parts, self.parameters, strict=True)]
@@ -111,13 +118,13 @@ class TrainedLoss:
                 product += self._flat(self._gradients(slope))
         return product
 
-    def _gradients(self, value, create_graph=False):
+    def _gradients(self, value: torch.Tensor, create_graph: bool = False) -> tuple[torch.Tensor, ...]:
         return torch.autograd.grad(
             value, self.parameters, create_graph=create_graph, allow_unused=True, materialize_grads=True
         )
 
 
-def unwrapped(estimator, *tables):
+def unwrapped(estimator: Any, *tables: ArrayLike) -> tuple[Any, list[Any]]:
     """Go through searches and pipelines to the estimator inside, and transform rows on the way.
 
     Parameters
@@ -145,7 +152,7 @@ def unwrapped(estimator, *tables):
     return estimator, list(tables)
 
 
-def network_of(estimator, subject, *tables):
+def network_of(estimator: Any, subject: str, *tables: ArrayLike) -> tuple[Any, list[Any]]:
     """Find the network's own estimator inside a search or a pipeline.
 
     Parameters
@@ -176,7 +183,7 @@ def network_of(estimator, subject, *tables):
     return inner, tables
 
 
-def _target_and_weight(estimator, y, subject):
+def _target_and_weight(estimator: Any, y: ArrayLike, subject: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Targets as the network's loss takes them, and weights of mean 1 that the classes give the rows."""
     if not is_classifier(estimator):
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")

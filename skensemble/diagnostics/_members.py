@@ -1,14 +1,18 @@
 """What each member of an ensemble says of rows, whatever kind of ensemble it is."""
 
-import copy
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skensemble._compat import fused_unless_chosen
+from skensemble._types import Array, Ensemble, Floats, Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +31,13 @@ class Members:
         Whether each output is a label that a row may have beside the others.
     """
 
-    predictions: np.ndarray
-    classes: np.ndarray | None
-    weights: np.ndarray
+    predictions: Floats
+    classes: Array | None
+    weights: Floats
     multilabel: bool = False
 
     @property
-    def mean(self):
+    def mean(self) -> Floats:
         """The weighted mean over the members, of shape (n_samples, n_outputs)."""
         return np.tensordot(self.weights, self.predictions, axes=1)
 
@@ -55,14 +59,14 @@ class Team:
         Whether members know classes by their positions in `classes`.
     """
 
-    estimators: list
-    inputs: list
-    weights: object = None
-    classes: object = None
+    estimators: list[Any]
+    inputs: list[Any]
+    weights: ArrayLike | None = None
+    classes: Any = None
     codes: bool = False
 
 
-def member_predictions(ensemble, X):
+def member_predictions(ensemble: Ensemble, X: ArrayLike) -> Members:
     """Read the members of an ensemble.
 
     Parameters
@@ -98,13 +102,13 @@ def member_predictions(ensemble, X):
             found = read(core, X)
             return _ask(found) if isinstance(found, Team) else found
     raise ValueError(
-        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a network with snapshots, or "
-        f"cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same thing or "
-        "are not kept; give a list of fitted estimators."
+        "The ensemble must be a bag, a vote, a stack, a forest, a boosting, a selection, a network with snapshots or "
+        f"heads, or cross-validation's estimators. Got {type(core).__name__}, whose members do not predict the same "
+        "thing or are not kept; give a list of fitted estimators."
     )
 
 
-def unwrapped(ensemble, *tables):
+def unwrapped(ensemble: Any, *tables: ArrayLike) -> tuple[Any, list[Any]]:
     """Go through searches and pipelines to the estimator at their core, and transform rows on the way.
 
     Parameters
@@ -141,7 +145,7 @@ def unwrapped(ensemble, *tables):
             return ensemble, tables
 
 
-def positions_of(y, classes):
+def positions_of(y: Array, classes: Array) -> Integers:
     """Where labels stand among classes.
 
     Parameters
@@ -168,7 +172,7 @@ def positions_of(y, classes):
     return at
 
 
-def normalized(weights, n_members):
+def normalized(weights: ArrayLike | None, n_members: int) -> Floats:
     """Let the weights of members add up to 1; None is the same for all."""
     if weights is None:
         return np.full(n_members, 1 / n_members)
@@ -180,14 +184,14 @@ def normalized(weights, n_members):
     return weights / weights.sum()
 
 
-def _kind(estimator):
+def _kind(estimator: Any) -> str | None:
     """Whether it is a "classifier", a "regressor" or None of both."""
     if not hasattr(estimator, "__sklearn_tags__"):
         return None
     return "classifier" if is_classifier(estimator) else "regressor" if is_regressor(estimator) else None
 
 
-def _ask(team):
+def _ask(team: Team) -> Members:
     """Have the members of a team predict, networks among them as a stack."""
     if not team.estimators:
         raise ValueError("An ensemble must have a member at least. Got none.")
@@ -195,28 +199,52 @@ def _ask(team):
     if len(kinds) > 1 or None in kinds:
         names = sorted({type(estimator).__name__ for estimator in team.estimators})
         raise ValueError(f"Members must be all classifiers or all regressors, fitted. Got {', '.join(names)}.")
-    classes, multilabel, settings = None, False, ()
+    classes, target = None, "values"
     if kinds == {"classifier"}:
         multilabel = np.ndim(team.estimators[0].predict(team.inputs[0][:1])) == 2
-        classes = team.classes
+        classes, target = team.classes, "labels" if multilabel else "classes"
         if classes is None and not multilabel:
             classes = _union([estimator.classes_ for estimator in team.estimators])
-        settings = (classes, team.codes)
-    read = (_label_probabilities if multilabel else _class_probabilities) if settings else _values
     with fused_unless_chosen():
         predictions = Parallel()(
-            delayed(read)(estimator, X, *settings) for estimator, X in zip(team.estimators, team.inputs, strict=True)
+            delayed(outputs_of)(estimator, X, target, classes, team.codes)
+            for estimator, X in zip(team.estimators, team.inputs, strict=True)
         )
     shapes = {prediction.shape for prediction in predictions}
     if len(shapes) > 1:
         raise ValueError(f"Members must predict as many outputs of as many rows. Got shapes {sorted(shapes)}.")
     predictions = np.stack(predictions)
-    if multilabel:
+    if target == "labels":
         classes = np.arange(predictions.shape[2])
-    return Members(predictions, classes, normalized(team.weights, len(predictions)), multilabel)
+    return Members(predictions, classes, normalized(team.weights, len(predictions)), target == "labels")
 
 
-def _union(classes):
+def outputs_of(estimator: Any, X: Any, target: str, classes: Any = None, codes: bool = False) -> Floats:
+    """What one fitted estimator says of rows, in the form that all members have.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, perhaps on some of the classes only.
+    X : array-like of shape (n_samples, n_features)
+    target : {"classes", "labels", "values"}
+        Probabilities of the classes, votes where it has none; of each label of a 0/1 matrix; or a regressor's values.
+    classes : ndarray of shape (n_classes,) or None, default=None
+        All classes, in the order of the columns.
+    codes : bool, default=False
+        Whether the estimator knows classes by their positions in `classes`.
+
+    Returns
+    -------
+    outputs : ndarray of shape (n_samples, n_outputs)
+    """
+    if target == "values":
+        return _values(estimator, X)
+    read = _label_probabilities if target == "labels" else _class_probabilities
+    return read(estimator, X, classes, codes)
+
+
+def _union(classes: list[Array]) -> Array:
     """All classes that any member knows; members of folds and bootstraps may lack some."""
     kinds = {np.asarray(own).dtype.kind in "OUS" for own in classes}
     if len(kinds) > 1:
@@ -224,13 +252,13 @@ def _union(classes):
     return np.unique(np.concatenate(classes))
 
 
-def _values(estimator, X):
+def _values(estimator: Any, X: Any) -> Floats:
     """Values that a regressor predicts, of shape (n_samples, n_outputs)."""
     values = np.asarray(estimator.predict(X), dtype=np.float64)
     return values.reshape(len(values), -1)
 
 
-def _class_probabilities(estimator, X, classes, codes):
+def _class_probabilities(estimator: Any, X: Any, classes: Any, codes: bool) -> Floats:
     """Probabilities of all classes, of shape (n_samples, n_classes); votes where a member has none."""
     if hasattr(estimator, "predict_proba"):
         proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
@@ -242,7 +270,7 @@ def _class_probabilities(estimator, X, classes, codes):
     return np.eye(len(classes))[labels.astype(int) if codes else positions_of(labels, classes)]
 
 
-def _label_probabilities(estimator, X, classes, codes):
+def _label_probabilities(estimator: Any, X: Any, classes: Any, codes: bool) -> Floats:
     """Probabilities that rows have each label of a 0/1 matrix, of shape (n_samples, n_labels)."""
     if not hasattr(estimator, "predict_proba"):
         return np.asarray(estimator.predict(X), dtype=np.float64)
@@ -258,23 +286,24 @@ def _label_probabilities(estimator, X, classes, codes):
     return np.stack([p @ (np.asarray(own) == 1) for p, own in zip(proba, classes, strict=True)], axis=1)
 
 
-def _checked(ensemble, X, dtype=None):
+def _checked(ensemble: Any, X: Any, dtype: DTypeLike | None = None) -> Any:
     """Rows as an ensemble that checks them itself hands them to its members."""
     return validate_data(
         ensemble, X, reset=False, dtype=dtype, accept_sparse=["csr", "csc"], ensure_all_finite=False, allow_nd=True
     )
 
 
-def _boosted(booster, X):
-    """Our boosting: members with weights, or for sums of scores, which are no predictions, its stages."""
+def _boosted(booster: Any, X: Any) -> Members:
+    """Who tells what its members say; or, for boosted sums of scores, which are no predictions, its stages."""
     if getattr(booster, "_fitted_method", None) in ("gradient", "stagewise"):
         return _stages(booster, X)
     predictions = np.asarray(booster.member_predictions(X), dtype=np.float64)
     weights = normalized(getattr(booster, "estimator_weights_", None), len(predictions))
-    return Members(predictions, booster.classes_ if is_classifier(booster) else None, weights)
+    classes = booster.classes_ if is_classifier(booster) else None
+    return Members(predictions, classes, weights, bool(getattr(booster, "_multilabel", False)))
 
 
-def _stages(booster, X):
+def _stages(booster: Any, X: Any) -> Members:
     """The sums of the second half of a sequence, as a virtual ensemble."""
     name = "staged_predict_proba" if is_classifier(booster) else "staged_predict"
     stages = [np.asarray(stage, dtype=np.float64) for stage in getattr(booster, name)(X)]
@@ -283,22 +312,14 @@ def _stages(booster, X):
     return Members(stages.reshape(*stages.shape[:2], -1), classes, normalized(None, len(stages)))
 
 
-def _snapshots(network, X):
-    """A network's snapshots, each as a network that has no other."""
-    members = [copy.copy(network) for _ in network.snapshots_]
-    for member, module in zip(members, network.snapshots_, strict=True):
-        member.snapshots_ = [module]
-    return Team(members, [X] * len(members))
-
-
-def _bag(bag, X):
+def _bag(bag: Any, X: Any) -> Team:
     X = _checked(bag, X)
     every = np.arange(X.shape[1])
     inputs = [X if np.array_equal(own, every) else X[:, own] for own in bag.estimators_features_]
     return Team(list(bag.estimators_), inputs, classes=getattr(bag, "classes_", None), codes=True)
 
 
-def _stack(stack, X):
+def _stack(stack: Any, X: Any) -> Team:
     """What goes into a stack's last estimator, all with the same weight; members fitted before know the labels."""
     codes = getattr(stack, "cv", None) != "prefit"
     return Team(
@@ -306,7 +327,7 @@ def _stack(stack, X):
     )
 
 
-def _vote(vote, X):
+def _vote(vote: Any, X: Any) -> Team:
     weights = vote.weights
     if weights is not None:
         weights = [weight for weight, (_, member) in zip(weights, vote.estimators, strict=True) if member != "drop"]
@@ -314,13 +335,13 @@ def _vote(vote, X):
     return Team(members, [X] * len(members), weights, getattr(vote, "classes_", None), codes=True)
 
 
-def _adaboost(booster, X):
+def _adaboost(booster: Any, X: Any) -> Team:
     members, X = list(booster.estimators_), _checked(booster, X)
     weights = booster.estimator_weights_[: len(members)]
     return Team(members, [X] * len(members), weights, getattr(booster, "classes_", None))
 
 
-def _forest(forest, X):
+def _forest(forest: Any, X: Any) -> Team:
     X = _checked(forest, X, dtype=np.float32)
     members = list(forest.estimators_)
     return Team(members, [X] * len(members), classes=getattr(forest, "classes_", None), codes=True)
@@ -329,7 +350,6 @@ def _forest(forest, X):
 # The first row of which an ensemble has all attributes reads it.
 _READERS = (
     (("member_predictions",), _boosted),
-    (("snapshots_",), _snapshots),
     (("estimators_", "estimators_features_"), _bag),
     (("estimators_", "final_estimator_"), _stack),
     (("estimators_", "named_estimators_"), _vote),

@@ -1,16 +1,27 @@
 """How noisy test targets are: as the caller knows it, as repeated rows show it, or not told from the bias."""
 
+from __future__ import annotations
+
 import numbers
+from collections.abc import Hashable
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
 from skensemble._spec import unknown_name
+from skensemble._types import Array, Floats, Integers
 
+NoiseSource: TypeAlias = Literal["given", "repeated rows", "in bias"]
+
+GIVEN: NoiseSource
+REPEATED: NoiseSource
+IN_BIAS: NoiseSource
 GIVEN, REPEATED, IN_BIAS = "given", "repeated rows", "in bias"
 
 
-def noise_variance(noise, X_test, y_test):
+def noise_variance(noise: ArrayLike | str | None, X_test: ArrayLike, y_test: Floats) -> tuple[Floats, NoiseSource]:
     """Find the variance of each test row's target.
 
     Parameters
@@ -50,7 +61,9 @@ def noise_variance(noise, X_test, y_test):
     return np.array(np.broadcast_to(variance, len(y_test))), GIVEN
 
 
-def label_posterior(noise, X_test, labels, classes):
+def label_posterior(
+    noise: ArrayLike | str | None, X_test: ArrayLike, labels: Integers, classes: Array
+) -> tuple[Floats, NoiseSource]:
     """Find the probability of each label at each test row.
 
     Parameters
@@ -100,7 +113,7 @@ def label_posterior(noise, X_test, labels, classes):
     return posterior / posterior.sum(axis=1, keepdims=True), GIVEN
 
 
-def _groups_to_use(noise, X_test):
+def _groups_to_use(noise: ArrayLike | str | None, X_test: ArrayLike) -> Integers | None:
     """Which rows are equal, as numbers of groups, or None where noise is not to be estimated from them."""
     if isinstance(noise, str) and noise != "repeated":
         raise unknown_name("noise", noise, ["repeated"])
@@ -120,7 +133,7 @@ def _groups_to_use(noise, X_test):
     return groups
 
 
-def _row_keys(X):
+def _row_keys(X: Any) -> list[Hashable]:
     """One hashable value a row, equal where rows are."""
     if issparse(X):
         X = X.tocsr(copy=True)
@@ -138,7 +151,7 @@ def _row_keys(X):
     return [repr(row.tolist() if isinstance(row, np.ndarray) else row) for row in values]
 
 
-def _variance_of_repeated(y, groups):
+def _variance_of_repeated(y: Floats, groups: Integers) -> Floats:
     """Unbiased variance within each group; a row that is there once gets that of all groups together."""
     counts = np.bincount(groups)
     means = np.stack([np.bincount(groups, column) for column in y.T], axis=1) / counts[:, None]
@@ -147,7 +160,7 @@ def _variance_of_repeated(y, groups):
     return np.where(counts > 1, squares / np.maximum(counts - 1, 1), pooled)[groups]
 
 
-def _numbers(noise):
+def _numbers(noise: ArrayLike | str | None) -> Floats:
     try:
         return np.asarray(noise, dtype=float)
     except (TypeError, ValueError):
@@ -156,5 +169,5 @@ def _numbers(noise):
         ) from None
 
 
-def _told(noise):
+def _told(noise: Any) -> str:
     return repr(noise) if isinstance(noise, numbers.Number) else f"an array of shape {np.shape(noise)}"

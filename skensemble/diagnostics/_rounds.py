@@ -1,16 +1,20 @@
 """Rounds: the same estimator fitted on different draws of rows, all at the same time."""
 
+from __future__ import annotations
+
 import numbers
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from skensemble._compat import fused_unless_chosen, safe_indexing, set_random_states
+from skensemble._types import Array, Estimator
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +36,7 @@ class Draw:
     y: Any
     is_labelled: bool
 
-    def __call__(self, seed):
+    def __call__(self, seed: int) -> tuple[Any, Any]:
         """Draw rows and targets."""
         if callable(self.X):
             return self.X(self.y, random_state=int(seed))
@@ -43,12 +47,12 @@ class Draw:
         return safe_indexing(self.X, rows), safe_indexing(self.y, rows)
 
     @property
-    def labels(self):
+    def labels(self) -> Array:
         """The targets as an array."""
         return np.asarray(self.y)
 
 
-def checked_source(X, y):
+def checked_source(X: Any, y: Any) -> tuple[Any, Any]:
     """Check where rows come from.
 
     Parameters
@@ -68,7 +72,7 @@ def checked_source(X, y):
     ValueError
         If they do not belong together.
     """
-    if isinstance(X, Callable):
+    if callable(X):
         if isinstance(y, bool) or not isinstance(y, numbers.Integral) or y < 1:
             told = repr(y) if isinstance(y, numbers.Number) else type(y).__name__
             raise ValueError(f"y must be the number of rows of a draw where X is a callable. Got {told}; give an int.")
@@ -81,7 +85,9 @@ def checked_source(X, y):
     return X, y
 
 
-def fit_rounds(estimator, draw, X_test, response, n_rounds, seed):
+def fit_rounds(
+    estimator: Estimator, draw: Draw, X_test: ArrayLike, response: str, n_rounds: int, seed: int
+) -> Iterator[list[Array]]:
     """Fit a clone in each round and let it predict.
 
     Parameters
@@ -114,7 +120,9 @@ def fit_rounds(estimator, draw, X_test, response, n_rounds, seed):
     return map(list, zip(*rounds, strict=True))
 
 
-def _fit_round(estimator, draw, X_test, response, rows_seed, model_seed):
+def _fit_round(
+    estimator: Estimator, draw: Draw, X_test: ArrayLike, response: str, rows_seed: int, model_seed: int
+) -> tuple[Array, Array | None, Array | None]:
     X, y = draw(rows_seed)
     model = clone(estimator)
     set_random_states(model, np.random.RandomState(model_seed))
@@ -124,5 +132,5 @@ def _fit_round(estimator, draw, X_test, response, rows_seed, model_seed):
     return predictions, getattr(model, "classes_", labels), labels
 
 
-def _is_one_value(values):
+def _is_one_value(values: Array) -> bool:
     return (values == values[0]).all()

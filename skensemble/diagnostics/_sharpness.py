@@ -1,20 +1,36 @@
 """How sharply the training loss rises around a network's weights."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from skensemble._random import seed_from
 from skensemble._spec import unknown_name
+from skensemble._types import Estimator, Floats, RandomState
 from skensemble.diagnostics._loss import TrainedLoss
 
 _RESIDUAL = 1e-3
 
 
-def sharpness(net, X, y, *, measure="keskar", epsilon=1e-3, n_draws=None, max_iter=None, random_state=None):
+def sharpness(
+    net: Estimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    measure: Literal["keskar", "hessian", "noise"] = "keskar",
+    epsilon: float = 1e-3,
+    n_draws: int | None = None,
+    max_iter: int | None = None,
+    random_state: RandomState = None,
+) -> float:
     """Measure how sharp the minimum is in which a network's training has ended.
 
     All measures are of the mean loss ``f`` that the network was trained on, without its regularizers: nats for a
@@ -117,11 +133,18 @@ def sharpness(net, X, y, *, measure="keskar", epsilon=1e-3, n_draws=None, max_it
     return _MEASURES[measure](loss, height, epsilon * (np.abs(loss.start) + 1), n_draws, max_iter, random)
 
 
-def _keskar(loss, height, box, n_draws, max_iter, random):
+def _keskar(
+    loss: TrainedLoss,
+    height: float,
+    box: Floats,
+    n_draws: int | None,
+    max_iter: int | None,
+    random: np.random.Generator,
+) -> float:
     """The rise to the highest loss in a box, in percent of one plus the loss."""
     highest = height
 
-    def fall(move):
+    def fall(move: Floats) -> tuple[float, Floats]:
         nonlocal highest
         value, gradient = loss.with_gradient(loss.start + box * move)
         highest = max(highest, value)
@@ -138,7 +161,14 @@ def _keskar(loss, height, box, n_draws, max_iter, random):
     return float(100 * (highest - height) / (1 + height))
 
 
-def _noise(loss, height, scale, n_draws, max_iter, random):
+def _noise(
+    loss: TrainedLoss,
+    height: float,
+    scale: Floats,
+    n_draws: int | None,
+    max_iter: int | None,
+    random: np.random.Generator,
+) -> float:
     """The mean rise of the loss under Gaussian noise on the weights."""
     rises = []
     for _ in range(n_draws or 50):
@@ -147,7 +177,14 @@ def _noise(loss, height, scale, n_draws, max_iter, random):
     return float(np.mean(rises))
 
 
-def _hessian(loss, height, box, n_draws, max_iter, random):
+def _hessian(
+    loss: TrainedLoss,
+    height: float,
+    box: Floats,
+    n_draws: int | None,
+    max_iter: int | None,
+    random: np.random.Generator,
+) -> float:
     """The greatest eigenvalue of the Hessian."""
     max_iter = max_iter or 1000
     start = random.standard_normal(len(box))
@@ -165,13 +202,13 @@ def _hessian(loss, height, box, n_draws, max_iter, random):
     return value
 
 
-def _power(times, vector, shift, max_iter):
+def _power(times: Callable[[Floats], Floats], vector: Floats, shift: float, max_iter: int) -> tuple[float, float, bool]:
     """Iterate ``(H + shift) v``: the eigenvalue of H, the longest ``H v`` met, and whether the residual is small."""
     value = radius = 0.0
     for _ in range(max_iter):
         vector = vector / np.linalg.norm(vector)
         product = times(vector)
-        radius, value = max(radius, np.linalg.norm(product)), float(vector @ product)
+        radius, value = max(radius, float(np.linalg.norm(product))), float(vector @ product)
         if np.linalg.norm(product - value * vector) <= _RESIDUAL * abs(value):
             return value, radius, True
         vector = product + shift * vector

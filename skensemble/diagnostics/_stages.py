@@ -1,11 +1,20 @@
 """Predictions of an ensemble's first member, its first two, and so on."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.utils.validation import validate_data
 
+from skensemble._types import Array, Floats
+from skensemble.diagnostics._errors import Metric
 
-def stages(ensemble, X, metric):
+
+def stages(ensemble: Any, X: ArrayLike, metric: Metric) -> Iterator[Array]:
     """Predict with more and more members.
 
     Parameters
@@ -43,7 +52,7 @@ def stages(ensemble, X, metric):
         yield ensemble.classes_[mean.argmax(axis=1)] if is_classifier(ensemble) and metric.method == "predict" else mean
 
 
-def _member_predictions(ensemble, X):
+def _member_predictions(ensemble: Any, X: ArrayLike) -> Iterator[Floats]:
     """What each member of a bag or a forest says: probabilities or votes of the ensemble's classes, or values."""
     features = getattr(ensemble, "estimators_features_", None)
     dtype = None if features is not None else np.float32  # the type of a forest's trees

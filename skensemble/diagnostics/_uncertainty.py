@@ -1,13 +1,17 @@
 """How unsure an ensemble is of each row, and whether its members agree."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import entr
 from scipy.stats import norm
 
-from skensemble.diagnostics._members import member_predictions
+from skensemble._types import Array, Ensemble, Floats
+from skensemble.diagnostics._members import Members, member_predictions
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +54,17 @@ class Uncertainty:
     ('Uncertainty', (20, 150, 3), (150, 3))
     """
 
-    mean: np.ndarray
-    std: np.ndarray
-    members: np.ndarray
-    classes: np.ndarray | None
-    weights: np.ndarray
-    disagreement: np.ndarray | None = None
-    total_entropy: np.ndarray | None = None
-    aleatoric: np.ndarray | None = None
-    epistemic: np.ndarray | None = None
+    mean: Floats
+    std: Floats
+    members: Floats
+    classes: Array | None
+    weights: Floats
+    disagreement: Floats | None = None
+    total_entropy: Floats | None = None
+    aleatoric: Floats | None = None
+    epistemic: Floats | None = None
 
-    def interval(self, level=0.95):
+    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
         """Where another member would be, were members normally distributed.
 
         Parameters
@@ -104,7 +108,7 @@ class Uncertainty:
         return self.mean - width, self.mean + width
 
 
-def uncertainty(ensemble, X):
+def uncertainty(ensemble: Ensemble, X: ArrayLike) -> Uncertainty:
     """Tell how unsure an ensemble is of rows, and how much of that is disagreement among its members.
 
     Parameters
@@ -114,6 +118,8 @@ def uncertainty(ensemble, X):
         - a stack: what goes into its last estimator, all with the same weight;
         - `BoostingClassifier`, `BoostingRegressor`: for "samme" and "r2" the members with their weights; for
           "gradient" and "stagewise" see Notes;
+        - `EnsembleSelectionClassifier`, `EnsembleSelectionRegressor`: the candidates that were picked, each the mean
+          over its folds, with their weights;
         - `NetClassifier`, `NetRegressor` with `snapshots`: each snapshot;
         - the dict that scikit-learn's ``cross_validate(..., return_estimator=True)`` gives, or any list of fitted
           estimators: each of them;
@@ -192,7 +198,7 @@ def uncertainty(ensemble, X):
     )
 
 
-def _entropy(proba, multilabel):
+def _entropy(proba: Floats, multilabel: bool) -> Floats:
     """Entropies over the last axis, in nats; of labels that are yes or no, the sum of theirs."""
     entropy = entr(np.clip(proba, 0, 1))
     if multilabel:
@@ -200,7 +206,7 @@ def _entropy(proba, multilabel):
     return entropy.sum(axis=-1)
 
 
-def _outvoted(members):
+def _outvoted(members: Members) -> Floats:
     """The share of members, by weight, that are not with the greatest part; of labels the mean of theirs."""
     if members.multilabel:
         share = np.tensordot(members.weights, members.predictions > 0.5, axes=1)

@@ -1,23 +1,31 @@
 """What `NetClassifier` and `NetRegressor` share: from checked arrays to a job, and from rows to outputs."""
 
+from __future__ import annotations
+
 from abc import ABCMeta, abstractmethod
 from functools import partial
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skensemble._compat import Interval, StrOptions, check_sample_weight, fit_context
+from skensemble._compat import Interval, StrOptions, fit_context
 from skensemble._random import Stream, seed_from
+from skensemble._types import Array
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import Averaging, as_averaging
 from skensemble.estimators._arrays import as_tensor, cast, device_name, mean_and_scale, module_of, of_mean_one
+from skensemble.estimators._columns import n_codes, validated
 from skensemble.estimators._parts import check_module, own_callbacks
+from skensemble.estimators._rows import offset_of, split, weights_of
 from skensemble.estimators._rules import image_shape, rules_of
-from skensemble.networks import as_network
+from skensemble.estimators._training import is_auto, settled
+from skensemble.networks import as_network, n_heads, takes_tables
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import WeightNoise, as_weight_noise
 from skensemble.training import (
@@ -26,11 +34,11 @@ from skensemble.training import (
     ModuleBuilder,
     RowLosses,
     Rows,
+    mean_prediction,
     numpy_dtype,
     predict,
     train,
 )
-from skensemble.validation import named_rows, out_of_bag_rows, split_rows
 
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 _SPECS = {
@@ -50,12 +58,12 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "optimizer": "no_validation",
         "lr": [Interval(Real, 0, None, closed="left"), None],
         "lr_schedule": [str, callable, None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto", "full"})],
         "loss": [str, callable, None],
         "l1": [_NOT_NEGATIVE, None],
         "l2": [_NOT_NEGATIVE, None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left"), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"}), None],
         "mixup": [_NOT_NEGATIVE, None],
         "cutmix": [_NOT_NEGATIVE, None],
         "input_noise": [_NOT_NEGATIVE, None],
@@ -64,12 +72,13 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "grad_clip": [_NOT_NEGATIVE, None],
         "averaging": [str, Averaging, None],
         "snapshots": [Interval(Integral, 0, None, closed="left"), None],
-        "early_stopping": ["boolean"],
-        "validation": [StrOptions({"split", "oob"}), callable, tuple, list],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "validation": [StrOptions({"auto", "split", "oob"}), callable, tuple, list],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "tol": [Interval(Real, 0, None, closed="left")],
         "scale_inputs": ["boolean"],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "callbacks": [list, None],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
@@ -77,7 +86,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of the specs included, also where these are plain strings.
 
         Parameters
@@ -98,6 +107,8 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         for name, as_spec in _SPECS.items():
             if any(key.startswith(f"{name}__") for key in params):
                 value = params.get(name, getattr(self, name))
+                if is_auto(value):
+                    value = settled(clone(self).set_params(network=params.get("network", self.network)), 1)[name]
                 if value is None and name != "weight_noise":
                     raise ValueError(f"{name} must be set before its settings are. Got {name}=None; set both at once.")
                 params[name] = clone(as_spec(value))
@@ -112,11 +123,17 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         """Turn the network's outputs into predictions."""
 
     @abstractmethod
+    def _predictions(self, outputs):
+        """Turn outputs, of shape (..., n_outputs), into probabilities, or values in the units of the targets."""
+
+    @abstractmethod
     def _class_weight(self, y):
         """Weight of each row by its class, or None."""
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, init_score=None):
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, init_score: ArrayLike | None = None
+    ) -> Self:
         """Train a network on rows and their targets.
 
         Parameters
@@ -144,11 +161,11 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             If data, weights or a parameter are not what is wanted, or training diverges.
         """
         go_on = self.warm_start and hasattr(self, "net_")
-        return self._fit(X, y, sample_weight, go_on=go_on, epochs=self.max_epochs, init_score=init_score)
+        return self._fit(X, y, sample_weight, go_on=go_on, init_score=init_score)
 
     def _fit_once_more(self, X, y, sample_weight, classes=None):
         """Go through the rows once, from the current parameters where there are any."""
-        if self.early_stopping:
+        if self.early_stopping is True:
             raise ValueError(
                 f"{type(self).__name__}.partial_fit has no rows to spare for validation. Got early_stopping=True; set "
                 "it to False."
@@ -160,31 +177,43 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             )
         return self._fit(X, y, sample_weight, go_on=hasattr(self, "net_"), epochs=1, classes=classes)
 
-    def _fit(self, X, y, sample_weight, *, go_on, epochs, classes=None, init_score=None):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            reset=not go_on,
-            dtype=[np.float32, np.float64],
-            order="C",
-            multi_output=True,
-            y_numeric=self._y_numeric,
-        )
+    def _fit(self, X, y, sample_weight, *, go_on, epochs=None, classes=None, init_score=None):
+        X, y = self._validated(X, y, reset=not go_on)
+        self.training_ = settled(self, len(X))
+        if epochs is None:
+            epochs = self.training_["max_epochs"]
+        else:  # rows are gone through once more, by whoever knows when to stop
+            self.training_ |= {"max_epochs": epochs, "early_stopping": False}
+            if is_auto(self.lr_schedule):
+                self.training_["lr_schedule"] = None
         job = self._make_job(X, y, sample_weight, go_on, epochs, classes, init_score)
         train(job, held_bytes=X.nbytes)
         self.net_ = job.net
         self._take_history(job)
         return self
 
+    def _validated(self, X, y="no_validation", *, reset):
+        """Check rows, and perhaps targets; return numbers, where the network takes tables with codes for categories."""
+        of_y = {} if isinstance(y, str) else {"multi_output": True, "y_numeric": self._y_numeric}
+        if takes_tables(self.network) if reset else self.categories_ is not None:
+            return validated(self, X, y, reset=reset, of_y=of_y)
+        self.categories_ = None
+        return validate_data(self, X, y, reset=reset, dtype=[np.float32, np.float64], order="C", **of_y)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inputs = tags.input_tags
+        inputs.allow_nan = inputs.string = inputs.categorical = takes_tables(self.network)
+        return tags
+
     def _make_job(self, X, y, sample_weight, go_on, epochs, classes, init_score):
         target = self._encode(y, go_on, classes)
-        rules = rules_of(self, X.shape[1], epochs)
-        offset = None if init_score is None else self._offset(init_score, len(X))
-        weight, weight_of_left_out = self._weights(X, y, sample_weight)
+        rules = rules_of(self, X.shape[1], self.training_)
+        offset = None if init_score is None else offset_of(self, init_score, len(X))
+        weight, weight_of_left_out = weights_of(self, X, y, sample_weight)
         net = self.net_ if go_on else None
         stream = net.stream_ if go_on else Stream(seed_from(self.random_state))
-        train_rows, valid_rows = self._split(X, y, weight, sample_weight, stream)
+        train_rows, valid_rows = split(self, X, y, weight, sample_weight, stream)
         own_rows = self._validation_pair(init_score)
         # rows that the sample weights leave out validate like any other
         weight[valid_rows] = np.where(weight[valid_rows] > 0, weight[valid_rows], weight_of_left_out[valid_rows])
@@ -205,7 +234,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         train = Rows(*table, train_rows, offset)
         if valid is not None and own_rows is None:
             valid.table = train.table
-        best = None if valid is None else BestEpoch(self.n_iter_no_change, self.tol)
+        best = None if valid is None else BestEpoch(self.training_["n_iter_no_change"], self.tol)
         return Job(net=net, train=train, valid=valid, max_epochs=epochs, best=best, seeded=net.seeded_)
 
     def _table(self, net, X, target, weight, offset=None):
@@ -213,23 +242,21 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         dtype = numpy_dtype(net.module_)
         columns = [cast(X, dtype), self._scale_target(target, dtype), weight.astype(dtype)]
         if offset is not None:
-            columns.append(self._scale_offset(offset).astype(dtype))
+            n_heads = net.n_outputs_ // self._n_outputs
+            columns.append(np.tile(self._scale_offset(offset).astype(dtype), (1, n_heads)))
         table = [as_tensor(np.ascontiguousarray(column)).to(net.device) for column in columns]
         return table[:3], table[3] if offset is not None else None
 
     def _validation_pair(self, init_score):
         """Rows of the caller's own that validate, as arrays X, target and weight, or None."""
-        if not self.early_stopping or not isinstance(self.validation, (tuple, list)):
+        if not self.training_["early_stopping"] or not isinstance(self.validation, (tuple, list)):
             return None
         if len(self.validation) != 2 or init_score is not None:
             raise ValueError(
                 "validation must be 'split', 'oob', a callable or a pair (X, y), the pair not with init_score. Got "
                 f"{'init_score besides' if len(self.validation) == 2 else f'{len(self.validation)} items'}."
             )
-        X, y = validate_data(
-            self, *self.validation, reset=False, dtype=[np.float32, np.float64], order="C", multi_output=True,
-            y_numeric=self._y_numeric,
-        )  # fmt: skip
+        X, y = self._validated(*self.validation, reset=False)
         try:
             target = self._encode(y, True, None)
         except ValueError as error:
@@ -237,64 +264,19 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         class_weight = self._class_weight(y)
         return X, target, of_mean_one(np.ones(len(X)) if class_weight is None else class_weight)
 
-    def _offset(self, init_score, n_rows):
-        """Turn `init_score` into what is added to the network's outputs, an array of shape (n_rows, n_outputs)."""
-        init_score = check_array(init_score, dtype=np.float64, ensure_2d=False, input_name="init_score")
-        shape = (n_rows, self._n_outputs)
-        if init_score.shape == (n_rows,) and self._one_score is not None:
-            return init_score[:, None] * self._one_score
-        if init_score.shape != shape:
-            raise ValueError(
-                f"init_score must have a row for each row of X and a column for each output, shape {shape}. Got shape "
-                f"{init_score.shape}."
-            )
-        return init_score
-
-    def _weights(self, X, y, sample_weight):
-        """Weights of the rows, and what those that the sample weights leave out would have were they like others."""
-        own, class_weight = np.ones(len(X)), self._class_weight(y)
-        if sample_weight is not None:
-            own = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
-        weight = own
-        if class_weight is not None:
-            if not np.isfinite(class_weight).all() or class_weight.min() < 0:
-                raise ValueError(f"class_weight must be finite and not negative. Got {self.class_weight!r}.")
-            weight = own * class_weight
-        if not weight.any():
-            raise ValueError(
-                f"{type(self).__name__} needs at least one row of positive weight. Got sample weights (times class "
-                "weights) that are all zero."
-            )
-        largest = weight.max()  # what is divided by it has no sum that overflows
-        usual = (own[own > 0] / largest).mean()
-        return weight / largest, np.broadcast_to(usual, len(X)) if class_weight is None else usual * class_weight
-
-    def _split(self, X, y, weight, sample_weight, stream):
-        """Part the rows into those that train and those that validate."""
-        used = np.flatnonzero(weight)
-        if not self.early_stopping or isinstance(self.validation, (tuple, list)):
-            return used, used[:0]
-        if callable(self.validation):
-            return named_rows(self.validation(X, y, stream.split_seed), used, len(X))
-        if self.validation == "oob":
-            drawn, left_out = out_of_bag_rows(None if sample_weight is None else np.asarray(sample_weight), len(X))
-            return np.intersect1d(drawn, used), left_out
-        return split_rows(used, y, self.validation_fraction, stream.split_seed, self._stratifies(y))
-
     def _new_net(self, X, train_rows, weight, stream):
         """Build and initialise the skorch net of a fresh fit."""
         spec = as_network(self.network)
-        optimizer = clone(as_optimizer(self.optimizer))
+        training, optimizer = self.training_, clone(as_optimizer(self.training_["optimizer"]))
         optimizer.check()
-        shape = image_shape(spec, X.shape[1])
-        scaling = mean_and_scale(X, train_rows, weight, shape) if self.scale_inputs else None
+        scaling, facts = self._scaling(spec, X, train_rows, weight)
         net = self._net_class(
-            module=ModuleBuilder(spec, X.shape[1], self._n_outputs, stream.init_seed, scaling),
-            criterion=partial(RowLosses, self.loss or self._default_loss),
+            module=ModuleBuilder(spec, X.shape[1], self._n_outputs, stream.init_seed, scaling, facts),
+            criterion=self._criterion(spec),
             optimizer=optimizer,
             lr=self.lr,
-            max_epochs=self.max_epochs,
-            batch_size=-1 if self.batch_size == "full" else self.batch_size,
+            max_epochs=training["max_epochs"],
+            batch_size=-1 if training["batch_size"] == "full" else training["batch_size"],
             train_split=None,
             callbacks=own_callbacks(self.callbacks),
             use_caching=False,
@@ -304,26 +286,36 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         )
         net.stream_, net.seeded_ = stream, self.random_state is not None
         net.foreign_ = getattr(spec, "foreign", True)
-        net.n_outputs_ = self._n_outputs
-        net.lr_schedule_ = self.lr_schedule
+        net.n_outputs_ = self._n_outputs * n_heads(spec)
+        net.lr_schedule_ = training["lr_schedule"]
         net.initialize()
         if net.foreign_:
             check_module(net, X[:1])
         return net
 
+    def _scaling(self, spec, X, rows, weight):
+        """What a network is to know of the training rows: means and scales, and what else its spec learns."""
+        if self.categories_ is not None:
+            return spec.learn(X, rows, weight, n_codes(self.categories_))
+        shape = image_shape(spec, X.shape[1])
+        return mean_and_scale(X, rows, weight, shape) if self.scale_inputs else None, None
+
     def _renew(self, net):
         """Let a net that goes on follow parameters that have changed since; its weights stay."""
-        optimizer = clone(as_optimizer(self.optimizer))
+        training, optimizer = self.training_, clone(as_optimizer(self.training_["optimizer"]))
         optimizer.check()
         changed = net.lr != self.lr or optimizer.get_params() != net.optimizer.get_params()
-        net.lr, net.optimizer, net.lr_schedule_ = self.lr, optimizer, self.lr_schedule
-        net.batch_size = -1 if self.batch_size == "full" else self.batch_size
+        net.lr, net.optimizer, net.lr_schedule_ = self.lr, optimizer, training["lr_schedule"]
+        net.batch_size = -1 if training["batch_size"] == "full" else training["batch_size"]
         net.callbacks = own_callbacks(self.callbacks)
         net.initialize_callbacks()
-        net.criterion = partial(RowLosses, self.loss or self._default_loss)
+        net.criterion = self._criterion(as_network(self.network))
         net.initialize_criterion()
         if changed:
             net.initialize_optimizer()
+
+    def _criterion(self, spec):
+        return partial(RowLosses, self.loss or self._default_loss, n_heads=n_heads(spec), link=self._link)
 
     def _stratifies(self, y):
         return False
@@ -353,28 +345,46 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
             self.best_epoch_ = net.best_.epoch
 
     @property
-    def module_(self):
+    def module_(self) -> torch.nn.Module:
         """The trained `torch.nn.Module`."""
         check_is_fitted(self)
         return self.net_.module_
 
     def _outputs(self, X):
-        """The network's outputs for rows, an array of shape (n_samples, n_outputs)."""
+        """The outputs for rows of the network, or that of the mean prediction of its members."""
+        outputs = self._member_outputs(X)
+        return (outputs[0] if len(outputs) == 1 else mean_prediction(outputs, self._link, 0)).numpy()
+
+    def _member_outputs(self, X):
+        """The outputs for rows of each head of each snapshot, a tensor of shape (n_members, n_samples, n_outputs)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
-        module = self.net_.module_
-        X = as_tensor(cast(X, numpy_dtype(module)))
-        if self.snapshots_ is None:
-            return predict(self.net_, X).numpy().astype(np.float64)
-        return self._mean_outputs(
-            np.stack([predict(self.net_, X, member).numpy().astype(np.float64) for member in self.snapshots_])
-        )
+        X = self._validated(X, reset=False)
+        X = as_tensor(cast(X, numpy_dtype(self.net_.module_)))
+        outputs = torch.stack([predict(self.net_, X, module).double() for module in self.snapshots_ or [None]])
+        return outputs.unflatten(2, (-1, self._n_outputs)).transpose(1, 2).flatten(0, 1)
 
-    def _mean_outputs(self, outputs):
-        """One output for each row from those of several members, an array of shape (n_members, n_rows, n_outputs)."""
-        return outputs.mean(axis=0)
+    @available_if(lambda self: self._n_members > 1)
+    def member_predictions(self, X):
+        """Predictions of each head of each snapshot; only there where there are several.
 
-    def predict(self, X):
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        predictions : ndarray of shape (n_members, n_samples, n_outputs)
+            Probabilities of classes or labels, or values in the units of the targets.
+        """
+        return self._predictions(self._member_outputs(X).numpy())
+
+    @property
+    def _n_members(self):
+        check_is_fitted(self)
+        return len(self.snapshots_ or [None]) * self.net_.n_outputs_ // self._n_outputs
+
+    def predict(self, X: ArrayLike) -> Array:
         """Predict the targets of rows.
 
         Parameters

@@ -1,8 +1,14 @@
 """Torch networks as classifiers."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Self
+
 import numpy as np
 import torch
-from scipy.special import expit, log_expit, log_softmax, logsumexp
+from numpy.typing import ArrayLike
+from scipy.special import expit, log_expit
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -10,7 +16,15 @@ from sklearn.utils.validation import column_or_1d
 from torch import nn
 
 from skensemble._compat import StrOptions, check_partial_fit_first_call, fit_context
+from skensemble._spec import NetworkLike
+from skensemble._types import Array, Floats, Integers, RandomState
+from skensemble.augmentation import Augmentation
+from skensemble.averaging import Averaging
 from skensemble.estimators._base import NetEstimator
+from skensemble.estimators._parts import Loss, Validation
+from skensemble.optimizers import OptimizerLike
+from skensemble.regularizers import WeightNoise
+from skensemble.schedules import Rule
 from skensemble.training import ClassifierNet, RegressorNet
 
 
@@ -23,19 +37,22 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     Parameters
     ----------
     network : str, spec, torch.nn.Module or callable, default="mlp"
-        "mlp", "resnet" or "convnet" (square images); a spec such as ``MLP(hidden_sizes=(32,))``; or the user's own, as
-        `Network` takes it.
-    optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="adam"
+        "mlp", "resnet", "convnet" (square images) or "tabular" (columns of numbers, of which some may be missing, and
+        categories); a spec such as ``MLP(hidden_sizes=(32,))``; or the user's own, as `Network` takes it.
+    optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="auto"
         A name (``skensemble optimizers`` lists them), a spec such as ``Optimizer("sgd", momentum=0.9)``, or a class.
+        "auto", here and below, is what the network asks for (`TabularNetwork.training`), or else what is named:
+        "adam". What it has become is told in `training_`.
     lr : float or None, default=None
         Learning rate. None takes the optimizer's own default, so that a search over optimizers alone is a fair one.
-    lr_schedule : str, callable or None, default=None
+    lr_schedule : str, callable or None, default="auto"
         "constant", "step", "cosine", "onecycle", "warmup_cosine", "plateau", or a factory that returns a torch
-        scheduler for an optimizer; see `skensemble.schedules`.
-    max_epochs : int, default=50
-        Number of times that training goes through its rows, at the most.
-    batch_size : int or "full", default=128
-        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent.
+        scheduler for an optimizer; see `skensemble.schedules`. None is "constant", and "auto" is None; in
+        `partial_fit` always.
+    max_epochs : int or "auto", default="auto"
+        Number of times that training goes through its rows, at the most; "auto" is 50.
+    batch_size : int, "full" or "auto", default="auto"
+        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 128.
     loss : str, torch.nn.Module, its class, callable or None, default=None
         None is the cross entropy ("cross_entropy", for several labels "binary_cross_entropy"). A callable gets outputs
         and targets and returns one number a row.
@@ -45,8 +62,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Factors of the norm penalties ``l1 sum |w| + l2 / 2 sum w^2`` over weights, not biases or normalizations, which
         are added to the loss of every batch (Goodfellow et al. 2016, equations 7.2 and 7.18). For decoupled decay give
         the optimizer its `weight_decay`.
-    label_smoothing : float, default=0.0
-        Share of a row's target, in [0, 1), that goes to all classes alike in training (Szegedy et al. 2016, section 7).
+    label_smoothing : float or "auto", default="auto"
+        Share of a row's target, in [0, 1), that goes to all classes alike in training (Szegedy et al. 2016, section 7);
+        "auto" is 0.
     mixup : float, default=0.0
         Parameter alpha of mixup: each row of a batch and its target are mixed with another's, a share drawn for each
         batch from Beta(alpha, alpha) staying its own (Zhang et al. 2018, equation 1).
@@ -69,22 +87,29 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     snapshots : int or None, default=None
         Number of members that one training leaves: the learning rate falls in as many cycles, the network at the end of
         each is kept, and predictions are the mean over them (Huang et al. 2017). It divides `max_epochs`.
-    early_stopping : bool, default=False
-        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters.
-    validation : {"split", "oob"}, callable or tuple (X, y), default="split"
+    early_stopping : bool or "auto", default="auto"
+        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters. "auto" is
+        False; a network for tables stops early where it gets 50 rows or more.
+    validation : {"auto", "split", "oob"}, callable or tuple (X, y), default="auto"
         Which rows early stopping watches: a random part of those given; the rows of sample weight 0, which are those
         that a bootstrap left out, so that a bag stops early without giving up a row (its `oob_score_` is optimistic
         then, since those rows chose when to stop: keep test rows aside for an honest score, or stop by "split");
-        those whose positions ``validation(X, y, random_state)`` returns; or rows of their own.
+        those whose positions ``validation(X, y, random_state)`` returns; or rows of their own. "auto" is "split"; a
+        network for tables takes "oob" where the sample weights leave out as large a share as `validation_fraction`.
     validation_fraction : float, default=0.1
         Share of the rows that "split" holds out.
-    n_iter_no_change : int, default=10
-        Epochs without an improvement after which early stopping ends training.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without an improvement after which early stopping ends training; "auto" is 10.
     tol : float, default=1e-4
         Least improvement of the validation loss that counts, in nats.
     scale_inputs : bool, default=True
         Whether the network begins with a scaling to mean 0 and variance 1, taken from the training rows: of each
-        feature, or, where the network takes images, of each channel.
+        feature, or, where the network takes images, of each channel. One for tables always scales, by median and
+        quartiles.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        For a network for tables, names, positions or a mask of the columns that are categories. "from_dtype" takes text
+        and truth values, and a frame's columns of type "category"; an array of objects, as a bag makes of a frame,
+        knows no types: name columns of numbers that are categories.
     callbacks : list of skorch callbacks or None, default=None
         Copies of them take part in training.
     warm_start : bool, default=False
@@ -104,6 +129,10 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where they are all strings.
+    training_ : dict
+        Optimizer, schedule, epochs and what else may be "auto", as training had them.
+    categories_ : list of (ndarray of str or None) or None
+        For a network for tables, the categories of each column as text; None for numbers.
     net_ : skorch.NeuralNetClassifier
         The skorch net, over class positions.
     module_ : torch.nn.Module
@@ -142,40 +171,50 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     }
     _y_numeric = False
 
+    classes_: Array
+    n_features_in_: int
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    validation_indices_: Integers | None
+    snapshots_: list[nn.Module] | None
+    best_epoch_: int
+
     def __init__(
         self,
-        network="mlp",
+        network: NetworkLike = "mlp",
         *,
-        optimizer="adam",
-        lr=None,
-        lr_schedule=None,
-        max_epochs=50,
-        batch_size=128,
-        loss=None,
-        class_weight=None,
-        l1=0.0,
-        l2=0.0,
-        label_smoothing=0.0,
-        mixup=0.0,
-        cutmix=0.0,
-        input_noise=0.0,
-        weight_noise=0.0,
-        augment=None,
-        grad_clip=None,
-        averaging=None,
-        snapshots=None,
-        early_stopping=False,
-        validation="split",
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        scale_inputs=True,
-        callbacks=None,
-        warm_start=False,
-        device="cpu",
-        random_state=None,
-        verbose=0,
-    ):
+        optimizer: OptimizerLike = "auto",
+        lr: float | None = None,
+        lr_schedule: Rule | Literal["auto"] = "auto",
+        max_epochs: int | Literal["auto"] = "auto",
+        batch_size: int | Literal["full", "auto"] = "auto",
+        loss: Loss = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        l1: float | None = 0.0,
+        l2: float | None = 0.0,
+        label_smoothing: float | Literal["auto"] | None = "auto",
+        mixup: float | None = 0.0,
+        cutmix: float | None = 0.0,
+        input_noise: float | None = 0.0,
+        weight_noise: float | WeightNoise | None = 0.0,
+        augment: str | Augmentation | Callable[..., Any] | None = None,
+        grad_clip: float | None = None,
+        averaging: Literal["swa", "ema"] | Averaging | None = None,
+        snapshots: int | None = None,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation: Validation = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | Literal["auto"] = "auto",
+        tol: float = 1e-4,
+        scale_inputs: bool = True,
+        categorical_features: ArrayLike | Literal["from_dtype"] | None = "from_dtype",
+        callbacks: Sequence[Any] | None = None,
+        warm_start: bool = False,
+        device: str | torch.device = "cpu",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.lr = lr
@@ -201,6 +240,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.scale_inputs = scale_inputs
+        self.categorical_features = categorical_features
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.device = device
@@ -213,7 +253,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Go through rows once, from the current parameters where there are any.
 
         Inputs are scaled as the first call's rows ask for.
@@ -238,7 +280,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         check_partial_fit_first_call(self, classes)
         return self._fit_once_more(X, y, sample_weight, classes=self.classes_)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> Floats:
         """Probabilities of the classes.
 
         Parameters
@@ -251,10 +293,12 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         proba : ndarray of shape (n_samples, n_classes)
             Rows add up to 1; for a 0/1 matrix each column is the probability of its label.
         """
-        outputs = self._outputs(X)
-        return expit(outputs) if self._multilabel else torch.softmax(torch.from_numpy(outputs), 1).numpy()
+        return self._predictions(self._outputs(X))
 
-    def predict_log_proba(self, X):
+    def _predictions(self, outputs):
+        return expit(outputs) if self._multilabel else torch.softmax(torch.from_numpy(outputs), -1).numpy()
+
+    def predict_log_proba(self, X: ArrayLike) -> Floats:
         """Logarithms of the probabilities of the classes, in nats.
 
         Parameters
@@ -269,12 +313,6 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         """
         outputs = self._outputs(X)
         return log_expit(outputs) if self._multilabel else torch.log_softmax(torch.from_numpy(outputs), 1).numpy()
-
-    def _mean_outputs(self, outputs):
-        # probabilities are averaged (Huang et al. 2017, section 3), and returned as the logits that give their mean
-        if self._multilabel:
-            return logsumexp(log_expit(outputs), axis=0) - logsumexp(log_expit(-outputs), axis=0)
-        return logsumexp(log_softmax(outputs, axis=-1), axis=0) - np.log(len(outputs))
 
     def _encode(self, y, go_on, classes):
         kind = _kind_of_target(y)
@@ -318,6 +356,10 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     @property
     def _default_loss(self):
         return "binary_cross_entropy" if self._multilabel else "cross_entropy"
+
+    @property
+    def _link(self):
+        return "sigmoid" if self._multilabel else "softmax"
 
     @property
     def _net_class(self):

@@ -1,11 +1,29 @@
 """What a user hands in besides data: modules and callbacks of their own, looked at before training."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
+
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import clone
+from torch import nn
 
 from skensemble._random import isolated
+from skensemble._types import Array
 from skensemble.estimators._arrays import as_tensor, cast
 from skensemble.training import numpy_dtype
+
+Loss: TypeAlias = str | nn.Module | type[nn.Module] | Callable[..., torch.Tensor] | None
+"""A loss by name, of torch's kind, or a function of outputs and targets that returns one number a row."""
+Validation: TypeAlias = (
+    Literal["split", "oob"]
+    | Callable[[Array, Array, int], ArrayLike]
+    | tuple[ArrayLike, ArrayLike]
+    | Sequence[ArrayLike]
+)
+"""Which rows validate: by name, by a function of X, y and a seed, or rows of the caller's own."""
 
 
 def own_callbacks(callbacks):

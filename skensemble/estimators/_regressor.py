@@ -1,11 +1,27 @@
 """Torch networks as regressors."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Self
+
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
+from torch import nn
 
 from skensemble._compat import fit_context
+from skensemble._spec import NetworkLike
+from skensemble._types import Floats, Integers, RandomState
+from skensemble.augmentation import Augmentation
+from skensemble.averaging import Averaging
 from skensemble.estimators._arrays import mean_and_scale
 from skensemble.estimators._base import NetEstimator
+from skensemble.estimators._parts import Loss, Validation
+from skensemble.optimizers import OptimizerLike
+from skensemble.regularizers import WeightNoise
+from skensemble.schedules import Rule
 from skensemble.training import RegressorNet
 
 
@@ -19,34 +35,38 @@ class NetRegressor(RegressorMixin, NetEstimator):
     ----------
     network : str, spec, torch.nn.Module or callable, default="mlp"
         As in `NetClassifier`.
-    optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="adam"
-        As in `NetClassifier`.
+    optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="auto"
+        As in `NetClassifier`; "auto", here and below, is what the network asks for, or else what is named: "adam".
     lr : float or None, default=None
         Learning rate. None takes the optimizer's own default.
-    lr_schedule : str, callable or None, default=None
+    lr_schedule : str, callable or None, default="auto"
         As in `NetClassifier`.
-    max_epochs : int, default=50
-        Number of times that training goes through its rows, at the most.
-    batch_size : int or "full", default=128
-        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent.
+    max_epochs : int or "auto", default="auto"
+        Number of times that training goes through its rows, at the most; "auto" is 50.
+    batch_size : int, "full" or "auto", default="auto"
+        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 128.
     loss : str, torch.nn.Module, its class, callable or None, default=None
         None is "squared_error"; "absolute_error" and "huber" are known too. A callable gets outputs and scaled targets
         and returns one number a row, or one a row and output.
     l1, l2, mixup, cutmix, input_noise, weight_noise, augment, grad_clip, averaging, snapshots : default=off
         Regularizers, as in `NetClassifier`; mixed rows have mixed targets. Off is 0 or None.
-    early_stopping : bool, default=False
-        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters.
-    validation : {"split", "oob"}, callable or tuple (X, y), default="split"
+    early_stopping : bool or "auto", default="auto"
+        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters; "auto" is
+        False.
+    validation : {"auto", "split", "oob"}, callable or tuple (X, y), default="auto"
         Which rows early stopping watches, as in `NetClassifier`.
     validation_fraction : float, default=0.1
         Share of the rows that "split" holds out.
-    n_iter_no_change : int, default=10
-        Epochs without an improvement after which early stopping ends training.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without an improvement after which early stopping ends training; "auto" is 10.
     tol : float, default=1e-4
         Least improvement of the validation loss that counts, in units of the scaled targets' variance.
     scale_inputs : bool, default=True
         Whether the network begins with a scaling to mean 0 and variance 1, taken from the training rows: of each
-        feature, or, where the network takes images, of each channel.
+        feature, or, where the network takes images, of each channel. One for tables always scales, by median and
+        quartiles.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which columns are categories, as in `NetClassifier`.
     callbacks : list of skorch callbacks or None, default=None
         Copies of them take part in training.
     warm_start : bool, default=False
@@ -66,6 +86,10 @@ class NetRegressor(RegressorMixin, NetEstimator):
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where they are all strings.
+    training_ : dict
+        Optimizer, schedule, epochs and what else may be "auto", as training had them.
+    categories_ : list of (ndarray of str or None) or None
+        For a network for tables, the categories of each column as text; None for numbers.
     net_ : skorch.NeuralNetRegressor
         The skorch net, over scaled targets.
     module_ : torch.nn.Module
@@ -99,41 +123,53 @@ class NetRegressor(RegressorMixin, NetEstimator):
 
     _y_numeric = True
     _default_loss = "squared_error"
+    _link = None
     _net_class = RegressorNet
     _net_settings: dict = {}
 
+    target_mean_: Floats
+    target_scale_: Floats
+    n_features_in_: int
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    validation_indices_: Integers | None
+    snapshots_: list[nn.Module] | None
+    best_epoch_: int
+
     def __init__(
         self,
-        network="mlp",
+        network: NetworkLike = "mlp",
         *,
-        optimizer="adam",
-        lr=None,
-        lr_schedule=None,
-        max_epochs=50,
-        batch_size=128,
-        loss=None,
-        l1=0.0,
-        l2=0.0,
-        mixup=0.0,
-        cutmix=0.0,
-        input_noise=0.0,
-        weight_noise=0.0,
-        augment=None,
-        grad_clip=None,
-        averaging=None,
-        snapshots=None,
-        early_stopping=False,
-        validation="split",
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        scale_inputs=True,
-        callbacks=None,
-        warm_start=False,
-        device="cpu",
-        random_state=None,
-        verbose=0,
-    ):
+        optimizer: OptimizerLike = "auto",
+        lr: float | None = None,
+        lr_schedule: Rule | Literal["auto"] = "auto",
+        max_epochs: int | Literal["auto"] = "auto",
+        batch_size: int | Literal["full", "auto"] = "auto",
+        loss: Loss = None,
+        l1: float | None = 0.0,
+        l2: float | None = 0.0,
+        mixup: float | None = 0.0,
+        cutmix: float | None = 0.0,
+        input_noise: float | None = 0.0,
+        weight_noise: float | WeightNoise | None = 0.0,
+        augment: str | Augmentation | Callable[..., Any] | None = None,
+        grad_clip: float | None = None,
+        averaging: Literal["swa", "ema"] | Averaging | None = None,
+        snapshots: int | None = None,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation: Validation = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | Literal["auto"] = "auto",
+        tol: float = 1e-4,
+        scale_inputs: bool = True,
+        categorical_features: ArrayLike | Literal["from_dtype"] | None = "from_dtype",
+        callbacks: Sequence[Any] | None = None,
+        warm_start: bool = False,
+        device: str | torch.device = "cpu",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.lr = lr
@@ -157,6 +193,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.scale_inputs = scale_inputs
+        self.categorical_features = categorical_features
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.device = device
@@ -169,7 +206,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Go through rows once, from the current parameters where there are any.
 
         Inputs and targets are scaled as the first call's rows ask for.
@@ -214,6 +251,9 @@ class NetRegressor(RegressorMixin, NetEstimator):
     def _class_weight(self, y):
         return None
 
+    def _predictions(self, outputs):
+        return outputs * self.target_scale_ + self.target_mean_
+
     def _decode(self, outputs):
-        values = outputs * self.target_scale_ + self.target_mean_
+        values = self._predictions(outputs)
         return values[:, 0] if self._one_target else values

@@ -4,7 +4,7 @@ from torch import nn
 
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import as_averaging
-from skensemble.networks import ConvNet, as_network
+from skensemble.networks import ConvNet, as_network, n_heads
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import Rules, as_weight_noise
 from skensemble.schedules import check_rule
@@ -34,7 +34,7 @@ def image_shape(spec, n_inputs):
     return None if named is None else ConvNet(named)._shape(n_inputs)
 
 
-def rules_of(estimator, n_inputs, n_epochs):
+def rules_of(estimator, n_inputs, training):
     """Check an estimator's regularizers and put them together.
 
     Parameters
@@ -43,8 +43,8 @@ def rules_of(estimator, n_inputs, n_epochs):
         Whose parameters are checked one by one already.
     n_inputs : int
         Number of features.
-    n_epochs : int
-        Epochs of the fit.
+    training : dict
+        What is settled of its training.
 
     Returns
     -------
@@ -61,13 +61,13 @@ def rules_of(estimator, n_inputs, n_epochs):
     for spec in (noise, averaging, augment if isinstance(augment, Augmentation) else None):
         if spec is not None:
             spec.check()
-    check_rule(estimator.lr_schedule)
+    check_rule(training["lr_schedule"])
     RowLosses(estimator.loss or estimator._default_loss)  # an unknown name is told before a network is built
     shape = image_shape(as_network(estimator.network), n_inputs)
     rules = Rules(
         l1=estimator.l1 or 0.0,
         l2=estimator.l2 or 0.0,
-        label_smoothing=getattr(estimator, "label_smoothing", None) or 0.0,
+        label_smoothing=training["label_smoothing"] or 0.0,
         mixup=estimator.mixup or 0.0,
         cutmix=estimator.cutmix or 0.0,
         input_noise=estimator.input_noise or 0.0,
@@ -75,13 +75,14 @@ def rules_of(estimator, n_inputs, n_epochs):
         augment=augment,
         grad_clip=estimator.grad_clip or 0.0,
         image_shape=shape,
+        n_heads=n_heads(as_network(estimator.network)),
     )
-    _check_pairs(estimator, rules)
-    _check_snapshots(estimator, averaging, n_epochs)
+    _check_pairs(estimator, rules, training)
+    _check_snapshots(estimator, averaging, training)
     return rules
 
 
-def _check_pairs(estimator, rules):
+def _check_pairs(estimator, rules, training):
     wants_images = [
         name
         for name, wants in (("cutmix", rules.cutmix), ("augment", isinstance(rules.augment, Augmentation)))
@@ -92,6 +93,12 @@ def _check_pairs(estimator, rules):
         raise ValueError(
             f"{name}={getattr(estimator, name)!r} is for networks of images. Got network={estimator.network!r}, whose "
             "rows have no height and width; take 'convnet', or a Network with an image_shape setting."
+        )
+    blends = [name for name in ("mixup", "input_noise") if getattr(rules, name)]
+    if blends and any(known is not None for known in getattr(estimator, "categories_", None) or []):
+        raise ValueError(
+            f"{blends[0]} is for rows of numbers, which can be changed a little. Got columns of categories; set "
+            f"{blends[0]} to 0."
         )
     if rules.label_smoothing and not _can_be_smoothed(estimator.loss):
         raise ValueError(
@@ -104,7 +111,7 @@ def _check_pairs(estimator, rules):
             f"{mixes} mixes rows of several labels, for which no class weight is defined. Got "
             f"class_weight={estimator.class_weight!r}; set it to None, or {mixes} to 0."
         )
-    info = as_optimizer(estimator.optimizer).info
+    info = as_optimizer(training["optimizer"]).info
     if rules.weight_noise.std and info.create_graph:
         raise ValueError(
             "weight_noise is for optimizers that want gradients only. Got "
@@ -118,8 +125,8 @@ def _can_be_smoothed(loss):
     return loss in _SMOOTHED or isinstance(loss, nn.BCEWithLogitsLoss)
 
 
-def _check_snapshots(estimator, averaging, n_epochs):
-    n_snapshots = estimator.snapshots or 0
+def _check_snapshots(estimator, averaging, training):
+    n_snapshots, n_epochs = estimator.snapshots or 0, training["max_epochs"]
     if n_snapshots < 2:
         return
     if n_epochs % n_snapshots:
@@ -127,14 +134,14 @@ def _check_snapshots(estimator, averaging, n_epochs):
             f"snapshots must divide max_epochs, so that each ends a whole cycle. Got snapshots={n_snapshots} and "
             f"{n_epochs} epochs; take {n_snapshots * max(1, round(n_epochs / n_snapshots))} epochs."
         )
-    info = as_optimizer(estimator.optimizer).info
+    info = as_optimizer(training["optimizer"]).info
     if info.has_modes:
         raise ValueError(
             f"snapshots is for optimizers whose learning rate can go in cycles. Got {info.name!r}, which keeps weights "
             "of its own to predict with; set snapshots to None, or take another."
         )
     for name, off in (("early_stopping", False), ("averaging", None), ("lr_schedule", None)):
-        value = getattr(estimator, name)
+        value = training.get(name, getattr(estimator, name))
         if value != off and not (name == "lr_schedule" and value == "cosine"):
             raise ValueError(
                 f"snapshots keeps the network at the end of each of its own cosine cycles. Got {name}={value!r} "

@@ -1,9 +1,12 @@
 """`export`: a fitted ensemble as one network in a file, for onnxruntime or torch."""
 
+from __future__ import annotations
+
 import json
 import logging
 import warnings
 from contextlib import contextmanager
+from typing import Literal, cast
 
 import numpy as np
 import sklearn
@@ -14,6 +17,7 @@ from torch import nn
 from skensemble import __version__
 from skensemble._files import replacing
 from skensemble._spec import unknown_name
+from skensemble._types import Classifier, Estimator, StrPath
 from skensemble.exporting._graph import Nets, module_of
 
 
@@ -34,14 +38,14 @@ class _Exported(nn.Module):
         return outputs.float(), label
 
 
-def export(model, path, format="onnx"):
+def export(model: Estimator, path: StrPath, format: Literal["onnx", "torch"] = "onnx") -> None:
     """Write a fitted ensemble as one network, its scaling and the names of its classes included.
 
     Parameters
     ----------
     model : estimator
-        `NetClassifier` or `NetRegressor`, bags, voting and stacking of them, `BoostingClassifier` or
-        `BoostingRegressor` of any method over them, linear models beside them, and a Pipeline or search that ends in
+        `NetClassifier` or `NetRegressor`, bags, voting, stacking and ensemble selections of them, `BoostingClassifier`
+        or `BoostingRegressor` of any method over them, linear models beside them, and a Pipeline or search that ends in
         such. The other steps of a Pipeline are StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler,
         SimpleImputer, PCA and feature selections.
     path : str or path-like
@@ -95,7 +99,10 @@ def export(model, path, format="onnx"):
     inside, classes = module_of(model).cpu(), None
     kind = "value"
     if is_classifier(model):
-        kind, classes = ("labels" if _has_several_labels(model) else "classes"), _labels(model.classes_)
+        kind, classes = (
+            ("labels" if _has_several_labels(model) else "classes"),
+            _labels(cast("Classifier", model).classes_),
+        )
     elif inside(torch.zeros(1, _n_features(model), dtype=torch.float64)).shape[1] > 1 or _one_column(model):
         kind = "values"
     network = _Exported(inside, kind).eval().requires_grad_(False)

@@ -20,8 +20,10 @@ from skensemble.estimators import NetClassifier, NetRegressor
 from skensemble.exporting._boosting import BOOSTERS, boosted
 from skensemble.exporting._stacked import stack
 from skensemble.exporting._transformers import Columns, doubles, layer_of
+from skensemble.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 
 _NETS = (NetClassifier, NetRegressor)
+_SELECTIONS = (EnsembleSelectionClassifier, EnsembleSelectionRegressor)
 _LINEAR = (ElasticNet, Lasso, LinearRegression, Ridge, RidgeCV)
 
 
@@ -43,6 +45,7 @@ class Nets(nn.Module):
         self.logs, self.kind = logs, _kind(estimators[0])
         networks = [network for e in estimators for network in e.snapshots_ or [e.module_]]
         self.n_members, self.n_snapshots = len(estimators), len(networks) // len(estimators)
+        self.n_heads = estimators[0].net_.criterion_.n_heads
         bare = [network.network if isinstance(network, ScaledNetwork) else network for network in networks]
         self.dtype = next((p.dtype for p in bare[0].parameters() if p.is_floating_point()), torch.float32)
         scalers = [network.scaler for network in networks if isinstance(network, ScaledNetwork)]
@@ -63,12 +66,13 @@ class Nets(nn.Module):
         if self.mean is not None:
             x = (x - self.mean) / self.scale
         outputs = self.network(x.to(self.dtype)).double()
-        outputs = outputs.reshape(self.n_members, self.n_snapshots, *outputs.shape[1:])
+        outputs = outputs.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+        outputs = outputs.reshape(self.n_members, self.n_snapshots * self.n_heads, *outputs.shape[2:])
         if self.kind == "values":
             return outputs.mean(1) * self.target_scale_ + self.target_mean_
         if self.logs:
             logs = torch.log_softmax(outputs, -1)
-            return logs[:, 0] if self.n_snapshots == 1 else torch.log(logs.exp().mean(1))
+            return logs[:, 0] if logs.shape[1] == 1 else torch.log(logs.exp().mean(1))
         return (torch.sigmoid(outputs) if self.kind == "labels" else torch.softmax(outputs, -1)).mean(1)
 
 
@@ -82,7 +86,8 @@ def _fact(estimator):
     """What must be equal in estimators that are one module."""
     scaled = isinstance(estimator.module_, ScaledNetwork)
     dtypes = tuple({p.dtype for p in estimator.module_.parameters()})
-    return type(estimator), _kind(estimator), estimator._n_outputs, len(estimator.snapshots_ or [0]), scaled, dtypes
+    sizes = estimator._n_outputs, estimator.net_.n_outputs_, len(estimator.snapshots_ or [0])
+    return type(estimator), _kind(estimator), sizes, scaled, dtypes
 
 
 class _Side(nn.Module):
@@ -124,6 +129,8 @@ def members(estimators, columns=None, classes=None, logs=False):
     module : torch.nn.Module
         From rows to a tensor of shape (n_members, n_rows, n_outputs).
     """
+    for estimator in estimators:
+        _check_columns(estimator)
     columns = [None] * len(estimators) if columns is None else columns
     positions = [None] * len(estimators)
     if classes is not None:
@@ -215,6 +222,14 @@ def _stacking(stacking):
     return _Stacking(parts, cut, module_of(stacking.final_estimator_), stacking.passthrough)
 
 
+def _selection(selection):
+    """The weighted mean over candidates of the means over their folds, each candidate's networks as one stack."""
+    classes = getattr(selection, "classes_", None)
+    parts = [_Combine(members(folds, None, classes)) for folds in selection.estimators_]
+    alone = [None] * len(parts)
+    return _Combine(_Side(parts, alone, alone, 0), selection.estimator_weights_)
+
+
 def _logistic(model):
     n_classes = len(model.classes_)
     link = "two" if n_classes == 2 else "each" if model.solver == "liblinear" else "all"
@@ -242,6 +257,7 @@ def module_of(estimator, logs=False):
         If the estimator, or one inside of it, has no form as a network.
     """
     check_is_fitted(estimator)
+    _check_columns(estimator)
     if isinstance(estimator, Pipeline):
         steps = [layer_of(name, step) for name, step in estimator.steps[:-1]]
         return nn.Sequential(*steps, module_of(estimator.steps[-1][1], logs))
@@ -251,6 +267,14 @@ def module_of(estimator, logs=False):
         return _First(Nets([estimator], None, logs))
     made = _made(estimator)
     return nn.Sequential(made, _Log()) if logs else made
+
+
+def _check_columns(estimator):
+    if any(known is not None for known in getattr(estimator, "categories_", None) or []):
+        raise ValueError(
+            "An exported network takes rows of numbers. Got one with columns of categories; encode these in a Pipeline "
+            "before it, or keep it by skensemble.save."
+        )
 
 
 class _Log(nn.Module):
@@ -267,11 +291,13 @@ def _made(estimator):
         return _stacking(estimator)
     if isinstance(estimator, BOOSTERS):
         return boosted(estimator, members)
+    if isinstance(estimator, _SELECTIONS):
+        return _selection(estimator)
     if isinstance(estimator, LogisticRegression):
         return _logistic(estimator)
     if isinstance(estimator, _LINEAR):
         return _Linear(estimator.coef_, estimator.intercept_, None)
     raise ValueError(
-        f"{type(estimator).__name__} has no form as a network. Exported are networks, bags, voting, stacking and "
-        "boosting of them, linear models, and Pipelines and searches that end in such."
+        f"{type(estimator).__name__} has no form as a network. Exported are networks, bags, voting, stacking, "
+        "boosting and selections of them, linear models, and Pipelines and searches that end in such."
     )

@@ -1,11 +1,15 @@
 """Save and load: from an estimator to the parts of a file, and back."""
 
+from __future__ import annotations
+
 import copy
 import importlib
 import platform
 import re
 import warnings
+from collections.abc import Sequence
 from types import BuiltinFunctionType, FunctionType
+from typing import Any
 
 import numpy as np
 import sklearn
@@ -15,6 +19,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from torch import nn
 
 from skensemble import __version__
+from skensemble._types import Estimator, StrPath
 from skensemble.estimators import NetClassifier, NetRegressor
 from skensemble.persistence._audit import audit, protocol_of_skops
 from skensemble.persistence._container import (
@@ -35,7 +40,7 @@ from skensemble.persistence._types import full_name, layers
 _NETS = (NetClassifier, NetRegressor)
 
 
-def save(model, path):
+def save(model: Estimator, path: StrPath) -> None:
     """Write a fitted estimator to a file, all of it or nothing.
 
     Parameters
@@ -95,7 +100,7 @@ def save(model, path):
     write_parts(path, manifest, parts)
 
 
-def load(path, *, trusted=()):
+def load(path: StrPath, *, trusted: Sequence[Any] = ()) -> Any:
     """Read an estimator from a file, without running anything that is in the file.
 
     Parameters

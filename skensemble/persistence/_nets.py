@@ -13,14 +13,14 @@ from torch import nn
 from skensemble._layers import InputScaler, ScaledNetwork
 from skensemble._random import Stream
 from skensemble.estimators._arrays import device_name
-from skensemble.networks import MLP, ConvNet, ResNet
+from skensemble.networks import MLP, ConvNet, ResNet, TabularNetwork, n_heads
 from skensemble.persistence._container import ModelFileError
 from skensemble.persistence._modules import not_named
 from skensemble.persistence._tensors import state_from, take_out
 from skensemble.persistence._types import full_name
 from skensemble.training import ModuleBuilder, RowLosses
 
-_BUILT_IN = (MLP, ConvNet, ResNet)
+_BUILT_IN = (MLP, ConvNet, ResNet, TabularNetwork)
 _SETTINGS = ("lr", "max_epochs", "batch_size", "verbose", "optimizer")
 _GENERATORS = ("shuffle", "noise", "mixing", "changes")
 
@@ -55,6 +55,7 @@ def store_net(net, tensors):
         "n_outputs": builder.n_outputs,
         "seed": builder.seed,
         "scaling": builder.scaling,
+        "facts": builder.facts,
         "settings": {name: getattr(net, name) for name in _SETTINGS},
         "loss": net.criterion.args[0],
         "device": str(net.device),
@@ -121,15 +122,20 @@ def restore_net(estimator, record, tensors, trusted):
     """
     _check_calls(record["spec"], trusted)
     builder = ModuleBuilder(
-        record["spec"], int(record["n_inputs"]), int(record["n_outputs"]), int(record["seed"]), record["scaling"]
+        record["spec"],
+        int(record["n_inputs"]),
+        int(record["n_outputs"]),
+        int(record["seed"]),
+        record["scaling"],
+        record.get("facts"),
     )
     n_classes = len(estimator.classes_) if hasattr(estimator, "classes_") else builder.n_outputs
     if {builder.n_outputs, n_classes} != {estimator._n_outputs} or builder.n_inputs != estimator.n_features_in_:
         raise ModelFileError("An estimator and its network do not fit each other; the file is damaged.")
-    module = _restored_module(builder, record["state"], tensors)
+    module, heads = _restored_module(builder, record["state"], tensors), n_heads(builder.spec)
     net = estimator._net_class(
         module=lambda: module,
-        criterion=partial(RowLosses, record["loss"]),
+        criterion=partial(RowLosses, record["loss"], n_heads=heads, link=estimator._link),
         train_split=None,
         callbacks=[clone(callback, safe=False) for callback in estimator.callbacks or []],
         use_caching=False,
@@ -138,7 +144,7 @@ def restore_net(estimator, record, tensors, trusted):
         **estimator._net_settings,
     )
     net.stream_ = _restored_stream(record["stream"], tensors)
-    net.foreign_, net.n_outputs_ = bool(record["foreign"]), builder.n_outputs
+    net.foreign_, net.n_outputs_ = bool(record["foreign"]), builder.n_outputs * heads
     net.lr_schedule_ = record["lr_schedule"]
     net.initialize()
     net.module = builder
@@ -174,7 +180,7 @@ def _restored_module(builder, keys, tensors):
         if max(getattr(spec, "n_blocks", 0), *n_layers) > len(keys):
             raise ModelFileError(f"The file has {len(keys)} tensors, too few for its network; it is damaged.")
         with torch.device("meta"):
-            module = spec.build(builder.n_inputs, builder.n_outputs)
+            module = builder.network()
             if builder.scaling is not None:
                 empty = torch.empty(builder.n_inputs, dtype=next(module.parameters()).dtype)
                 module = ScaledNetwork(InputScaler(empty, empty.clone()), module)

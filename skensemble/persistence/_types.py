@@ -27,6 +27,9 @@ _OURS = {
     "optimizers.Optimizer",
     "persistence._modules.StoredModule",
     "regularizers.WeightNoise",
+    "selection._classifier.EnsembleSelectionClassifier",
+    "selection._regressor.EnsembleSelectionRegressor",
+    "tabular.TabularNetwork",
 }
 _SCIKIT_LEARN = {
     "sklearn.metrics._scorer._MultimetricScorer",

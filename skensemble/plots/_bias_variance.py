@@ -1,11 +1,19 @@
 """Where an error comes from: bias, variance and noise, stacked to the error, over settings."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Number
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from skensemble.diagnostics import bias_variance
+from skensemble._types import Estimator, RandomState
+from skensemble.diagnostics import BiasVariance, bias_variance
+from skensemble.diagnostics._bias_variance import Loss
 from skensemble.diagnostics._decompositions import log_loss_terms, squared_terms, zero_one_terms
+from skensemble.diagnostics._noise import NoiseSource
 from skensemble.plots._losses import choose_loss
 from skensemble.plots._style import (
     HATCHES,
@@ -19,6 +27,10 @@ from skensemble.plots._style import (
     spread_axis,
     unit_label,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PARTS = ("bias_squared", "variance", "noise")
 
@@ -62,17 +74,20 @@ class BiasVarianceDisplay:
     'squared error (target units²)'
     """
 
+    ax_: Axes
+    figure_: Figure
+
     def __init__(
         self,
-        settings,
-        bias_squared,
-        variance,
-        noise,
+        settings: Iterable[Any],
+        bias_squared: ArrayLike,
+        variance: ArrayLike,
+        noise: ArrayLike,
         *,
-        loss="squared",
-        noise_source="given",
-        setting_name="setting",
-    ):
+        loss: Loss = "squared",
+        noise_source: NoiseSource = "given",
+        setting_name: str = "setting",
+    ) -> None:
         self.settings = list(settings)
         self.bias_squared = np.asarray(bias_squared, dtype=float)
         self.variance = np.asarray(variance, dtype=float)
@@ -88,7 +103,7 @@ class BiasVarianceDisplay:
         self.setting_name = setting_name
         self.error = self.bias_squared + self.variance + self.noise
 
-    def plot(self, ax=None, *, kind="auto", **kwargs):
+    def plot(self, ax: Axes | None = None, *, kind: Literal["auto", "bars", "areas"] = "auto", **kwargs: Any) -> Self:
         """Draw bars or areas.
 
         Parameters
@@ -173,7 +188,7 @@ class BiasVarianceDisplay:
         self.ax_.plot(x, y, color=text, marker="D", markeredgecolor=face, label="error", zorder=3, **style)
 
     @classmethod
-    def from_result(cls, result, *, setting_name="setting"):
+    def from_result(cls, result: BiasVariance | Mapping[Any, BiasVariance], *, setting_name: str = "setting") -> Self:
         """Take what :func:`skensemble.bias_variance` found.
 
         Parameters
@@ -193,7 +208,7 @@ class BiasVarianceDisplay:
         ValueError
             If the decompositions are of different losses.
         """
-        results = result if isinstance(result, dict) else {"error": result}
+        results = result if isinstance(result, Mapping) else {"error": result}
         losses = {found.loss for found in results.values()}
         if len(losses) != 1:
             raise ValueError(f"Decompositions in one picture want one loss. Got {', '.join(sorted(losses)) or 'none'}.")
@@ -205,20 +220,20 @@ class BiasVarianceDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
-        X_test,
-        y_test,
+        estimator: Estimator | Mapping[Any, Estimator],
+        X: ArrayLike | Callable[..., tuple[ArrayLike, ArrayLike]],
+        y: ArrayLike,
+        X_test: ArrayLike,
+        y_test: ArrayLike,
         *,
-        loss="squared",
-        n_rounds=100,
-        noise=None,
-        random_state=None,
-        setting_name="setting",
-        ax=None,
-        **kwargs,
-    ):
+        loss: Loss = "squared",
+        n_rounds: int = 100,
+        noise: ArrayLike | Literal["repeated"] | None = None,
+        random_state: RandomState = None,
+        setting_name: str = "setting",
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Decompose the error of one estimator, or of several, and draw.
 
         Parameters
@@ -239,24 +254,24 @@ class BiasVarianceDisplay:
         display : BiasVarianceDisplay
             Drawn.
         """
-        models = estimator if isinstance(estimator, dict) else {estimator_name(estimator): estimator}
-        options = {"loss": loss, "n_rounds": n_rounds, "noise": noise, "random_state": random_state}
+        models = estimator if isinstance(estimator, Mapping) else {estimator_name(estimator): estimator}
+        options: dict[str, Any] = {"loss": loss, "n_rounds": n_rounds, "noise": noise, "random_state": random_state}
         results = {name: bias_variance(model, X, y, X_test, y_test, **options) for name, model in models.items()}
         return cls.from_result(results, setting_name=setting_name).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        predictions,
+        y_true: ArrayLike,
+        predictions: ArrayLike | Mapping[Any, ArrayLike],
         *,
-        loss="squared",
-        noise=None,
-        classes=None,
-        setting_name="setting",
-        ax=None,
-        **kwargs,
-    ):
+        loss: Loss = "squared",
+        noise: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        setting_name: str = "setting",
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Decompose the error of predictions that models of several rounds made, and draw.
 
         Parameters
@@ -290,10 +305,10 @@ class BiasVarianceDisplay:
         ValueError
             If predictions are not of one row for each target.
         """
-        by_setting = predictions if isinstance(predictions, dict) else {"error": predictions}
+        by_setting = predictions if isinstance(predictions, Mapping) else {"error": predictions}
         terms = [_terms(np.asarray(y_true), np.asarray(found), loss, noise, classes) for found in by_setting.values()]
         parts = np.array([[np.mean(term.bias), np.mean(term.variance), np.mean(term.noise)] for term in terms]).T
-        source = "in bias" if noise is None else "given"
+        source: NoiseSource = "in bias" if noise is None else "given"
         return cls(by_setting, *parts, loss=loss, noise_source=source, setting_name=setting_name).plot(ax=ax, **kwargs)
 
 

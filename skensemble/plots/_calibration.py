@@ -1,9 +1,17 @@
 """Do probabilities keep their word: reliability curve, counts and expected calibration error."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.calibration import CalibrationDisplay as ReliabilityDisplay
 
-from skensemble.diagnostics import calibration
+from skensemble._types import Classifier, Floats, Integers
+from skensemble.diagnostics import Calibration, calibration
+from skensemble.diagnostics._calibration import Strategy
 from skensemble.plots._style import (
     OWN,
     SERIES,
@@ -13,6 +21,9 @@ from skensemble.plots._style import (
     place_legend,
     series_style,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CURVE, COUNTS = "skensemble calibration curve", "skensemble calibration counts"
 
@@ -71,24 +82,26 @@ class CalibrationDisplay(ReliabilityDisplay):
 
     def __init__(
         self,
-        prob_true,
-        prob_pred,
-        y_prob,
+        prob_true: Floats,
+        prob_pred: Floats,
+        y_prob: Floats | None,
         *,
-        counts,
-        edges,
-        ece,
-        estimator_name=None,
-        pos_label=None,
-        multiclass=False,
-    ):
+        counts: Integers,
+        edges: Floats,
+        ece: float,
+        estimator_name: str | None = None,
+        pos_label: float | str | None = None,
+        multiclass: bool = False,
+    ) -> None:
         super().__init__(prob_true, prob_pred, y_prob, estimator_name=estimator_name, pos_label=pos_label)
         self.counts = counts
         self.edges = edges
         self.ece = ece
         self.multiclass = multiclass
 
-    def plot(self, ax=None, *, name=None, ref_line=True, **kwargs):
+    def plot(
+        self, ax: Axes | Sequence[Axes] | None = None, *, name: str | None = None, ref_line: bool = True, **kwargs: Any
+    ) -> Self:
         """Draw the curve, and the counts below it.
 
         Parameters
@@ -164,7 +177,15 @@ class CalibrationDisplay(ReliabilityDisplay):
         return ax.stairs(heights, edges, color=style["color"], linestyle=style["linestyle"], fill=False, lw=1.5)
 
     @classmethod
-    def from_result(cls, result, *, y_prob=None, name=None, pos_label=None, multiclass=False):
+    def from_result(
+        cls,
+        result: Calibration,
+        *,
+        y_prob: Floats | None = None,
+        name: str | None = None,
+        pos_label: float | str | None = None,
+        multiclass: bool = False,
+    ) -> Self:
         """Take what :func:`skensemble.calibration` found.
 
         Parameters
@@ -200,8 +221,18 @@ class CalibrationDisplay(ReliabilityDisplay):
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, n_bins=10, strategy="uniform", pos_label=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Classifier,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        n_bins: int = 10,
+        strategy: Strategy = "uniform",
+        pos_label: float | str | None = None,
+        name: str | None = None,
+        ax: Axes | Sequence[Axes] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Predict with a fitted classifier, and draw.
 
         Parameters
@@ -250,17 +281,17 @@ class CalibrationDisplay(ReliabilityDisplay):
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        y_prob,
+        y_true: ArrayLike,
+        y_prob: ArrayLike,
         *,
-        classes=None,
-        n_bins=10,
-        strategy="uniform",
-        pos_label=None,
-        name=None,
-        ax=None,
-        **kwargs,
-    ):
+        classes: ArrayLike | None = None,
+        n_bins: int = 10,
+        strategy: Strategy = "uniform",
+        pos_label: float | str | None = None,
+        name: str | None = None,
+        ax: Axes | Sequence[Axes] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compare probabilities with what came true, and draw.
 
         Parameters

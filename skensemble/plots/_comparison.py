@@ -1,10 +1,17 @@
 """Scores of folds, one row per estimator: which is best, and whether the difference means anything."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import t
 
 from skensemble._spec import unknown_name
-from skensemble.comparison import compare
+from skensemble._types import CV, Estimator, RandomState
+from skensemble.comparison import Comparison, compare
 from skensemble.plots._losses import default_score
 from skensemble.plots._style import (
     estimator_name,
@@ -16,6 +23,10 @@ from skensemble.plots._style import (
     rows_height,
     unit_label,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class ComparisonDisplay:
@@ -70,7 +81,18 @@ class ComparisonDisplay:
     'accuracy (share of rows)'
     """
 
-    def __init__(self, scores, *, metric="score", rope=None, test_share=0.0, level=0.95):
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        scores: Mapping[str, ArrayLike],
+        *,
+        metric: str = "score",
+        rope: float | None = None,
+        test_share: float = 0.0,
+        level: float = 0.95,
+    ) -> None:
         self.scores = {str(name): np.asarray(values, dtype=float) for name, values in scores.items()}
         lengths = {values.shape for values in self.scores.values()}
         if len(lengths) != 1 or len(next(iter(lengths))) != 1 or lengths == {(0,)}:
@@ -96,7 +118,7 @@ class ComparisonDisplay:
         half *= np.sqrt(1 / len(values) + self.test_share)
         return values.mean(), values.mean() - half, values.mean() + half
 
-    def differences(self):
+    def differences(self) -> ComparisonDisplay:
         """Compare each estimator with the best, fold by fold.
 
         Returns
@@ -116,7 +138,7 @@ class ComparisonDisplay:
             others, metric=self.metric, rope=self.rope, test_share=self.test_share, level=self.level
         )
 
-    def plot(self, ax=None, *, relative=False, **kwargs):
+    def plot(self, ax: Axes | None = None, *, relative: bool = False, **kwargs: Any) -> Self:
         """Draw the rows, the first estimator at the top.
 
         Parameters
@@ -177,7 +199,9 @@ class ComparisonDisplay:
         )
 
     @classmethod
-    def from_comparison(cls, comparison, metric=None, *, rope=None, level=0.95):
+    def from_comparison(
+        cls, comparison: Comparison, metric: str | None = None, *, rope: float | None = None, level: float = 0.95
+    ) -> Self:
         """Take the scores that :func:`skensemble.compare` found.
 
         Parameters
@@ -207,7 +231,7 @@ class ComparisonDisplay:
         if metric not in known:
             raise unknown_name("metric", metric, known)
         rows = frame[frame["metric"] == metric]
-        scores = {name: group["validation"].to_numpy() for name, group in rows.groupby("estimator", sort=False)}
+        scores = {str(name): group["validation"].to_numpy() for name, group in rows.groupby("estimator", sort=False)}
         if rope is None and hasattr(comparison, "rope"):
             rope = comparison.rope(metric)
         shares = [len(validation) / len(fit) for fit, validation in comparison.splits_]
@@ -215,8 +239,19 @@ class ComparisonDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, cv=None, repeats=1, scoring=None, random_state=None, rope=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Estimator | Mapping[str, Estimator],
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        cv: CV = None,
+        repeats: int = 1,
+        scoring: str | Callable[..., float] | Sequence[str] | Mapping[str, Any] | None = None,
+        random_state: RandomState = None,
+        rope: float | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Cross-validate estimators by the same folds, and draw.
 
         Parameters
@@ -241,7 +276,7 @@ class ComparisonDisplay:
         display : ComparisonDisplay
             Drawn.
         """
-        models = estimator if isinstance(estimator, dict) else {estimator_name(estimator): estimator}
+        models = estimator if isinstance(estimator, Mapping) else {estimator_name(estimator): estimator}
         comparison = compare(
             X, y, models, cv=cv, repeats=repeats, scoring=scoring, test_size=0, random_state=random_state
         )
@@ -249,8 +284,18 @@ class ComparisonDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, predictions, *, folds, score=None, metric=None, rope=None, level=0.95, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        predictions: Mapping[str, ArrayLike],
+        *,
+        folds: ArrayLike,
+        score: Callable[..., float] | None = None,
+        metric: str | None = None,
+        rope: float | None = None,
+        level: float = 0.95,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Score out-of-fold predictions, and draw.
 
         Parameters

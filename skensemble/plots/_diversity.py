@@ -1,9 +1,15 @@
 """Pairs of members: how much they agree against how wrong they are."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import confusion_matrix
 
-from skensemble.diagnostics import diversity
+from skensemble._types import Ensemble
+from skensemble.diagnostics import Diversity, diversity
 from skensemble.plots._style import (
     SERIES,
     estimator_name,
@@ -13,6 +19,12 @@ from skensemble.plots._style import (
     series_style,
     unit_label,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 class DiversityDisplay:
@@ -54,7 +66,12 @@ class DiversityDisplay:
     ([0.5, 0.5, 0.2], [0.125, 0.125, 0.25])
     """
 
-    def __init__(self, kappa, error, *, name=None):
+    points_: PathCollection
+    centre_: Line2D
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(self, kappa: ArrayLike, error: ArrayLike, *, name: str | None = None) -> None:
         self.kappa = np.asarray(kappa, dtype=float)
         self.error = np.asarray(error, dtype=float)
         if self.kappa.shape != self.error.shape or self.kappa.ndim != 1 or not len(self.kappa):
@@ -66,7 +83,7 @@ class DiversityDisplay:
             raise ValueError("kappa wants a pair whose labels vary. Got NaN only; take members that learned.")
         self.name = name
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Axes | None = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the pairs.
 
         Parameters
@@ -88,7 +105,12 @@ class DiversityDisplay:
         name = self.name if name is None else name
         style = series_style(ax)
         defined = np.isfinite(self.kappa)
-        points = {"s": 18, "alpha": 0.45 if len(self.kappa) > 30 else 0.7, "linewidths": 0, "label": name}
+        points: dict[str, Any] = {
+            "s": 18,
+            "alpha": 0.45 if len(self.kappa) > 30 else 0.7,
+            "linewidths": 0,
+            "label": name,
+        }
         points.update({"color": style["color"], "marker": style["marker"], **kwargs, "gid": SERIES})
         self.points_ = ax.scatter(self.kappa, self.error, **points)
         (self.centre_,) = ax.plot(
@@ -111,7 +133,7 @@ class DiversityDisplay:
         return self
 
     @classmethod
-    def from_result(cls, result, *, name=None):
+    def from_result(cls, result: Diversity, *, name: str | None = None) -> Self:
         """Take what :func:`skensemble.diversity` found.
 
         Parameters
@@ -138,7 +160,16 @@ class DiversityDisplay:
         return cls(*result.pairs(), name=name)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, name=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Ensemble,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Predict with each member of a fitted ensemble, and draw.
 
         Parameters
@@ -164,7 +195,15 @@ class DiversityDisplay:
         return cls.from_result(diversity(estimator, X, y), name=estimator_name(estimator, name)).plot(ax=ax, **kwargs)
 
     @classmethod
-    def from_predictions(cls, y_true, predictions, *, name=None, ax=None, **kwargs):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        predictions: ArrayLike,
+        *,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compare labels that members predicted, and draw.
 
         Parameters

@@ -1,9 +1,15 @@
 """Error against the number of members: what another one still brings."""
 
-import numpy as np
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skensemble._types import Estimator
 from skensemble.diagnostics import uncertainty
-from skensemble.plots._losses import choose_loss, mean_losses
+from skensemble.plots._losses import Loss, choose_loss, mean_losses
 from skensemble.plots._style import (
     SERIES,
     estimator_name,
@@ -12,7 +18,13 @@ from skensemble.plots._style import (
     place_legend,
     series_style,
     unit_label,
+    whole_numbers,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 class EnsembleSizeDisplay:
@@ -53,7 +65,13 @@ class EnsembleSizeDisplay:
     ([1, 2, 3, 4, 5], True)
     """
 
-    def __init__(self, n_members, error, *, loss="zero_one", name=None):
+    line_: Line2D
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self, n_members: ArrayLike, error: ArrayLike, *, loss: Loss = "zero_one", name: str | None = None
+    ) -> None:
         self.n_members = np.asarray(n_members)
         self.error = np.asarray(error, dtype=float)
         if self.n_members.shape != self.error.shape or self.error.ndim != 1 or not len(self.error):
@@ -64,7 +82,7 @@ class EnsembleSizeDisplay:
         self.loss = loss
         self.name = name
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Axes | None = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the curve.
 
         Parameters
@@ -86,14 +104,24 @@ class EnsembleSizeDisplay:
         style = {**series_style(self.ax_), "markevery": max(1, len(self.error) // 10), "label": name, **kwargs}
         style["gid"] = SERIES
         (self.line_,) = self.ax_.plot(self.n_members, self.error, **style)
-        self.ax_.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        whole_numbers(self.ax_.xaxis)
         self.ax_.set(xlabel="number of members", ylabel=unit_label(self.loss))
         place_legend(self.ax_)
         fit_labels(self.ax_)
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, loss=None, name=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        loss: Loss | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Predict with ever more members of a fitted ensemble, and draw.
 
         Parameters
@@ -132,7 +160,17 @@ class EnsembleSizeDisplay:
         return cls(np.arange(1, len(error) + 1), error, loss=loss, name=name).plot(ax=ax, **kwargs)
 
     @classmethod
-    def from_predictions(cls, y_true, predictions, *, classes=None, loss=None, name=None, ax=None, **kwargs):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        predictions: ArrayLike,
+        *,
+        classes: ArrayLike | None = None,
+        loss: Loss | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Take what ensembles of 1, 2, ... members predicted, and draw.
 
         Parameters

@@ -1,11 +1,32 @@
 """Training and validation error over epochs, rows or members, and the gap between them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skensemble._spec import unknown_name
-from skensemble.diagnostics import generalization_gap
-from skensemble.plots._losses import choose_loss, mean_losses
-from skensemble.plots._style import fit_labels, logarithmic, open_axes, palette, place_legend, spread_axis, unit_label
+from skensemble._types import CV, Estimator, RandomState
+from skensemble.diagnostics import GeneralizationGap, generalization_gap
+from skensemble.diagnostics._generalization import Over
+from skensemble.plots._losses import Loss, choose_loss, mean_losses
+from skensemble.plots._style import (
+    fit_labels,
+    logarithmic,
+    open_axes,
+    palette,
+    place_legend,
+    spread_axis,
+    unit_label,
+    whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 AXES = {"epochs": "epochs", "members": "number of members", "rows": "training rows"}
 
@@ -47,7 +68,19 @@ class GeneralizationGapDisplay:
     'error (share of rows)'
     """
 
-    def __init__(self, values, train, validation, *, over="epochs", metric="error"):
+    lines_: list[Line2D]
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        values: ArrayLike,
+        train: ArrayLike,
+        validation: ArrayLike,
+        *,
+        over: Over = "epochs",
+        metric: str = "error",
+    ) -> None:
         if over not in AXES:
             raise unknown_name("over", over, AXES)
         self.values = np.asarray(values)
@@ -62,7 +95,7 @@ class GeneralizationGapDisplay:
         self.metric = metric
         self.gap = self.validation.mean(axis=0) - self.train.mean(axis=0)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw both errors; thin lines are single folds.
 
         Parameters
@@ -94,14 +127,14 @@ class GeneralizationGapDisplay:
         if logarithmic(self.values.tolist()):
             spread_axis(ax.xaxis, self.values)
         elif self.over != "rows":
-            ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+            whole_numbers(ax.xaxis)
         ax.set(xlabel=AXES[self.over], ylabel=unit_label(self.metric))
         place_legend(ax)
         fit_labels(ax)
         return self
 
     @classmethod
-    def from_result(cls, result):
+    def from_result(cls, result: GeneralizationGap) -> Self:
         """Take what :func:`skensemble.generalization_gap` found.
 
         Parameters
@@ -118,8 +151,19 @@ class GeneralizationGapDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, over="epochs", values=None, cv=5, scoring=None, random_state=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Estimator,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        over: Over = "epochs",
+        values: ArrayLike | None = None,
+        cv: CV = 5,
+        scoring: str | None = None,
+        random_state: RandomState = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Fit on folds, note errors on the way, and draw.
 
         Parameters
@@ -150,18 +194,18 @@ class GeneralizationGapDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_train,
-        train_predictions,
-        y_validation,
-        validation_predictions,
+        y_train: ArrayLike,
+        train_predictions: ArrayLike,
+        y_validation: ArrayLike,
+        validation_predictions: ArrayLike,
         *,
-        values=None,
-        over="epochs",
-        loss=None,
-        classes=None,
-        ax=None,
-        **kwargs,
-    ):
+        values: ArrayLike | None = None,
+        over: Over = "epochs",
+        loss: Loss | None = None,
+        classes: ArrayLike | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute both errors from predictions, and draw.
 
         Parameters

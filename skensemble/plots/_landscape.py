@@ -1,11 +1,25 @@
 """Slices through a loss surface: a line, or a plane as contours."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 
-from skensemble.diagnostics import loss_landscape
-from skensemble.plots._losses import choose_loss, mean_loss
+from skensemble._types import Estimator, RandomState
+from skensemble.diagnostics import LossLandscape, loss_landscape
+from skensemble.plots._losses import Loss, choose_loss, mean_loss
 from skensemble.plots._style import SERIES, fit_labels, open_axes, palette, place_legend, series_style, unit_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.colors import Colormap
+    from matplotlib.contour import ContourSet
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 class LossLandscapeDisplay:
@@ -56,7 +70,21 @@ class LossLandscapeDisplay:
     (0.1, 'squared error (target units²)')
     """
 
-    def __init__(self, coordinates, loss, *, metric="loss", other=False, name=None):
+    line_: Line2D | None
+    contours_: ContourSet | None
+    colorbar_: Colorbar | None
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        coordinates: ArrayLike,
+        loss: ArrayLike,
+        *,
+        metric: str = "loss",
+        other: bool = False,
+        name: str | None = None,
+    ) -> None:
         self.coordinates = np.asarray(coordinates, dtype=float)
         self.loss = np.asarray(loss, dtype=float)
         n_points = len(self.coordinates)
@@ -71,7 +99,9 @@ class LossLandscapeDisplay:
         self.other = other
         self.name = name
 
-    def plot(self, ax=None, *, name=None, cmap=None, **kwargs):
+    def plot(
+        self, ax: Axes | None = None, *, name: str | None = None, cmap: str | Colormap | None = None, **kwargs: Any
+    ) -> Self:
         """Draw the line or the contours.
 
         Parameters
@@ -155,7 +185,7 @@ class LossLandscapeDisplay:
         ax.set_aspect("equal")
 
     @classmethod
-    def from_result(cls, result, *, metric="loss as trained", name=None):
+    def from_result(cls, result: LossLandscape, *, metric: str = "loss as trained", name: str | None = None) -> Self:
         """Take what :func:`skensemble.loss_landscape` found.
 
         Parameters
@@ -177,19 +207,19 @@ class LossLandscapeDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Estimator,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        n_directions=2,
-        distance=1.0,
-        n_points=25,
-        other=None,
-        random_state=None,
-        name=None,
-        ax=None,
-        **kwargs,
-    ):
+        n_directions: Literal[1, 2] = 2,
+        distance: float = 1.0,
+        n_points: int | None = 25,
+        other: Estimator | None = None,
+        random_state: RandomState = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Move a fitted network's weights, and draw the loss.
 
         Parameters
@@ -229,8 +259,18 @@ class LossLandscapeDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, predictions, coordinates, *, loss=None, classes=None, other=False, name=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        predictions: ArrayLike,
+        coordinates: ArrayLike,
+        *,
+        loss: Loss | None = None,
+        classes: ArrayLike | None = None,
+        other: bool = False,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute the loss of predictions at each point of the slice, and draw.
 
         Parameters

@@ -1,11 +1,16 @@
 """Losses of predictions: what several displays read from labels, probabilities or values."""
 
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
 import numpy as np
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 from sklearn.utils.multiclass import type_of_target
 
 from skensemble._spec import unknown_name
 
+Loss: TypeAlias = Literal["log_loss", "squared", "zero_one"]
 LOSSES = ("log_loss", "squared", "zero_one")
 
 

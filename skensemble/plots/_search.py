@@ -1,10 +1,15 @@
 """What a search tried, and what came of it: a heat map, a curve or parallel coordinates."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
+from skensemble._types import Estimator, Settings
 from skensemble.plots import _parallel
 from skensemble.plots._losses import default_score
 from skensemble.plots._style import (
@@ -21,6 +26,12 @@ from skensemble.plots._style import (
     wrap,
 )
 from skensemble.plots._values import is_number, levels, text_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 # Ways to write names below columns: characters a line, lines, font size, angle.
 COLUMNS = ((14, 2, "medium", 0), (20, 1, "medium", 90), (18, 1, "x-small", 90), (14, 1, 4, 90))
@@ -69,7 +80,13 @@ class SearchDisplay:
     (True, ['criterion', 'max_depth'])
     """
 
-    def __init__(self, params, scores, *, std=None, metric="score"):
+    colorbar_: Colorbar | None
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self, params: Sequence[Settings], scores: ArrayLike, *, std: ArrayLike | None = None, metric: str = "score"
+    ) -> None:
         self.params = list(params)
         self.scores = np.asarray(scores, dtype=float)
         self.std = None if std is None else np.asarray(std, dtype=float)
@@ -85,7 +102,14 @@ class SearchDisplay:
         self.values = {name: column for name, column in columns.items() if len({text_of(v) for v in column}) > 1}
         self.best = int(np.nanargmax(np.where(np.isfinite(self.scores), self.scores, np.nan)))
 
-    def plot(self, ax=None, *, kind="auto", parameters=None, cmap=None):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        kind: Literal["auto", "heatmap", "curve", "parallel"] = "auto",
+        parameters: Sequence[str] | None = None,
+        cmap: str | Colormap | None = None,
+    ) -> Self:
         """Draw it.
 
         Parameters
@@ -121,7 +145,7 @@ class SearchDisplay:
         if kind == "curve":
             self._draw_curve(names[0])
         elif kind == "heatmap":
-            self._draw_heatmap(*names, cmap)
+            self._draw_heatmap(names[0], names[1], cmap)
         else:
             _parallel.draw(self, {name: self.values[name] for name in names}, cmap)
         fit_labels(self.ax_, *([self.colorbar_.ax] if self.colorbar_ else []))
@@ -217,7 +241,7 @@ class SearchDisplay:
         _write_cells(ax, cells, drawn)
 
     @classmethod
-    def from_cv_results(cls, cv_results, *, metric=None):
+    def from_cv_results(cls, cv_results: Settings, *, metric: str | None = None) -> Self:
         """Take the results of a search.
 
         Parameters
@@ -248,7 +272,16 @@ class SearchDisplay:
         return cls(cv_results["params"], cv_results[f"mean_test_{key}"], std=std, metric=metric or "score")
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, y=None, *, metric=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        metric: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Take a search, and draw.
 
         Parameters
@@ -289,7 +322,17 @@ class SearchDisplay:
         return cls.from_cv_results(estimator.cv_results_, metric=metric).plot(ax=ax, **kwargs)
 
     @classmethod
-    def from_predictions(cls, y_true, predictions, params, *, score=None, metric=None, ax=None, **kwargs):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        predictions: Sequence[ArrayLike],
+        params: Sequence[Settings],
+        *,
+        score: Callable[..., float] | None = None,
+        metric: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Score out-of-fold predictions of each setting, and draw.
 
         Parameters

@@ -223,6 +223,11 @@ def _thin_out(axis):
         measure(axis.figure)
 
 
+def whole_numbers(axis):
+    """Let an axis have ticks at whole numbers only."""
+    axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
 def spread_axis(axis, values):
     """Make an axis logarithmic where its values want it, and write few values as they are."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter

@@ -1,10 +1,23 @@
 """What an ensemble does not know: along one input, over two, or row by row."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import entr
 
-from skensemble.diagnostics import uncertainty
+from skensemble._types import Ensemble
+from skensemble.diagnostics import Uncertainty, uncertainty
 from skensemble.plots._style import HATCHES, LINES, MARKERS, fit_labels, open_axes, palette, place_legend
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 UNIT = {True: "entropy (nats)", False: "standard deviation (target units)"}
 
@@ -61,22 +74,26 @@ class UncertaintyDisplay:
     'standard deviation (target units)'
     """
 
+    colorbar_: Colorbar | None
+    ax_: Axes
+    figure_: Figure
+
     def __init__(
         self,
-        y,
-        prediction,
-        uncertainty,
+        y: ArrayLike,
+        prediction: ArrayLike,
+        uncertainty: ArrayLike,
         *,
-        X=None,
-        lower=None,
-        upper=None,
-        grid=None,
-        grid_prediction=None,
-        grid_uncertainty=None,
-        classes=None,
-        level=0.95,
-        feature_names=None,
-    ):
+        X: ArrayLike | None = None,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
+        grid: ArrayLike | None = None,
+        grid_prediction: ArrayLike | None = None,
+        grid_uncertainty: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        level: float = 0.95,
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
         self.y, self.prediction, self.uncertainty = (np.asarray(values) for values in (y, prediction, uncertainty))
         shapes = [values.shape for values in (self.y, self.prediction, self.uncertainty)]
         if len(set(shapes)) != 1 or self.y.ndim != 1 or not len(self.y):
@@ -96,7 +113,7 @@ class UncertaintyDisplay:
         else:
             self.kind = "error" if self.classes is None else "histogram"
 
-    def plot(self, ax=None, *, cmap=None, **kwargs):
+    def plot(self, ax: Axes | None = None, *, cmap: str | Colormap | None = None, **kwargs: Any) -> Self:
         """Draw it.
 
         Parameters
@@ -140,16 +157,8 @@ class UncertaintyDisplay:
             label = f"{100 * self.level:g} % interval"
         ax.fill_between(x, lower, upper, color=palette(ax)[0], alpha=0.25, lw=0, label=label)
         ax.plot(x, mean, color=palette(ax)[0], label="mean of the members")
-        points = {
-            "s": 12,
-            "color": palette(ax)[1],
-            "marker": "s",
-            "alpha": 0.8,
-            "linewidths": 0,
-            "label": "rows",
-            **kwargs,
-        }
-        ax.scatter(self.X[:, 0], self.y, zorder=3, **points)
+        points = {"s": 12, "color": palette(ax)[1], "marker": "s", "alpha": 0.8, "linewidths": 0, "label": "rows"}
+        ax.scatter(self.X[:, 0], self.y, zorder=3, **points | kwargs)
         ax.set(xlabel=self.feature_names[0], ylabel="target (target units)")
 
     def _draw_error(self, kwargs):
@@ -223,7 +232,15 @@ class UncertaintyDisplay:
             self.ax_.contour(first, second, inside, levels=[0.5], colors="white", linewidths=1.5)
 
     @classmethod
-    def from_result(cls, result, y, X=None, *, level=0.95, feature_names=None):
+    def from_result(
+        cls,
+        result: Uncertainty,
+        y: ArrayLike,
+        X: ArrayLike | None = None,
+        *,
+        level: float = 0.95,
+        feature_names: Sequence[str] | None = None,
+    ) -> Self:
         """Take what :func:`skensemble.uncertainty` found for the rows of `y`.
 
         Parameters
@@ -250,13 +267,24 @@ class UncertaintyDisplay:
             If the ensemble predicts several outputs.
         """
         prediction, spread = _summary(result)
-        options = {"X": X, "classes": result.classes, "level": level, "feature_names": feature_names}
+        options: dict[str, Any] = {"X": X, "classes": result.classes, "level": level, "feature_names": feature_names}
         if result.classes is None:
             options["lower"], options["upper"] = (np.asarray(end).reshape(-1) for end in result.interval(level))
         return cls(y, prediction, spread, **options)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, level=0.95, grid_resolution=100, feature_names=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Ensemble,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        level: float = 0.95,
+        grid_resolution: int = 100,
+        feature_names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Predict with each member of a fitted ensemble, and draw.
 
         Parameters
@@ -303,8 +331,17 @@ class UncertaintyDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, predictions, *, X=None, classes=None, level=0.95, feature_names=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        predictions: ArrayLike,
+        *,
+        X: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        level: float = 0.95,
+        feature_names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Take what each member predicted, and draw.
 
         Parameters
@@ -336,12 +373,12 @@ class UncertaintyDisplay:
         ValueError
             If predictions are not of members first and rows second.
         """
-        predictions = np.asarray(predictions, dtype=float)
+        y_true, predictions = np.asarray(y_true), np.asarray(predictions, dtype=float)
         if predictions.ndim not in (2, 3) or predictions.shape[1] != len(y_true):
             raise ValueError(
                 f"predictions wants members first and {len(y_true)} rows second. Got shape {predictions.shape}."
             )
-        options = {"X": X, "level": level, "feature_names": feature_names}
+        options: dict[str, Any] = {"X": X, "level": level, "feature_names": feature_names}
         if predictions.ndim == 3 and predictions.shape[2] > 1:
             options["classes"] = np.unique(y_true) if classes is None else np.asarray(classes)
             mean = predictions.mean(axis=0)

@@ -1,18 +1,23 @@
 """From a result to a file: content, pictures, template."""
 
+from __future__ import annotations
+
 import os
 from importlib import resources
 from pathlib import Path
 
 from skensemble._files import new_beside
 from skensemble._spec import unknown_name
+from skensemble._types import StrPath
+from skensemble.comparison import Comparison
 from skensemble.report._comparison import comparison_page
 from skensemble.report._search import search_page
+from skensemble.tuning import Search
 
 _PAGES = {"Comparison": comparison_page, "Search": search_page}
 
 
-def write_report(result, path, *, command=None):
+def write_report(result: Comparison | Search, path: StrPath, *, command: str | None = None) -> Path:
     """Write a report: one HTML page that needs nothing else, for screens of any size and for paper.
 
     Parameters

@@ -1,14 +1,23 @@
 """Jobs in, trained networks out."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from skensemble._types import SkorchNet
 from skensemble.training._backend import FusionBackend, active_fusion, fused
 from skensemble.training._best_epoch import BestEpoch
-from skensemble.training._job import Job, ModuleBuilder, RowLosses, Rows, numpy_dtype
+from skensemble.training._job import Job, ModuleBuilder, RowLosses, Rows, mean_prediction, numpy_dtype
 from skensemble.training._joint import Summand, tune_together
 from skensemble.training._net import ClassifierNet, RegressorNet
 from skensemble.training._plain import fit_together
 from skensemble.training._single import forward, train_single
 from skensemble.training._store import Store
 from skensemble.training._work import FitWork, PredictWork
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 __all__ = [
     "BestEpoch",
@@ -23,6 +32,7 @@ __all__ = [
     "Summand",
     "fit_together",
     "fused",
+    "mean_prediction",
     "numpy_dtype",
     "predict",
     "train",
@@ -30,7 +40,7 @@ __all__ = [
 ]
 
 
-def train(job, held_bytes):
+def train(job: Job, held_bytes: int) -> None:
     """Train a job's net in place: with others where a `fused` block has them meet, else one by one.
 
     Parameters
@@ -47,7 +57,7 @@ def train(job, held_bytes):
         fusion.meet(FitWork(job, held_bytes))
 
 
-def predict(net, X, module=None):
+def predict(net: SkorchNet, X: torch.Tensor, module: nn.Module | None = None) -> torch.Tensor:
     """The outputs of a trained net, without gradients: with others where a `fused` block has them meet.
 
     Parameters
@@ -70,4 +80,4 @@ def predict(net, X, module=None):
         return forward(module, X, pad=not net.foreign_)
     work = PredictWork(module, X, net.foreign_, X.numel() * X.element_size())
     fusion.meet(work)
-    return work.outputs
+    return cast("torch.Tensor", work.outputs)

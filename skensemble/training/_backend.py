@@ -1,10 +1,20 @@
 """The joblib backend "skensemble", and `fused`, which makes it the one in use."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from joblib.parallel import ParallelBackendBase, get_active_backend, parallel_config
 
+from skensemble._types import StrPath
 from skensemble.training._fusion import Fusion
+from skensemble.training._store import Store
+from skensemble.training._tasks import Task
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 
 class FusionBackend(ParallelBackendBase):
@@ -25,54 +35,60 @@ class FusionBackend(ParallelBackendBase):
     uses_threads = True
     default_n_jobs = -1
 
-    def __init__(self, nesting_level=None, inner_max_num_threads=None, fusion=None, **settings):
+    def __init__(
+        self,
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+        fusion: Fusion | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         self.fusion = Fusion(**settings) if fusion is None else fusion
-        self._call = None
+        self._call: Any = None
 
-    def effective_n_jobs(self, n_jobs):
+    def effective_n_jobs(self, n_jobs: int) -> int:
         """As many as may be trained at the same time; 1 where one by one is asked for."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         return 1 if n_jobs == 1 else max(2, self.fusion.width)
 
-    def configure(self, n_jobs=1, parallel=None, **settings):
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **settings: Any) -> int:
         """Give a `Parallel` a backend of its own: where one returns a generator, two are under way in one thread."""
         parallel._backend = FusionBackend(nesting_level=self.nesting_level, fusion=self.fusion)
         parallel._backend.parallel = parallel
         return self.effective_n_jobs(n_jobs)
 
-    def get_nested_backend(self):
+    def get_nested_backend(self) -> tuple[FusionBackend, None]:
         """Return a backend at the same meeting point."""
         return FusionBackend(nesting_level=(self.nesting_level or 0) + 1, fusion=self.fusion), None
 
-    def start_call(self):
+    def start_call(self) -> None:
         """Begin a `Parallel` call."""
         self._call = self.fusion.start_call()
 
-    def stop_call(self):
+    def stop_call(self) -> None:
         """End a `Parallel` call."""
         self.fusion.stop_call(self._call)
         self._call = None
 
-    def submit(self, func, callback=None):
+    def submit(self, func: Callable[[], Any], callback: Callable[[Task], None] | None = None) -> Task:
         """Queue a task."""
         return self.fusion.submit(self._call, func, callback)
 
     apply_async = submit
 
-    def retrieve_result_callback(self, out):
+    def retrieve_result_callback(self, out: Task) -> Any:
         """Return what a task has returned, or raise what it has raised."""
         if out.error is not None:
             raise out.error
         result, out.result = out.result, None
         return result
 
-    def retrieval_context(self):
+    def retrieval_context(self) -> AbstractContextManager[None]:
         """Wait for tasks."""
         return self.fusion.retrieval(self._call)
 
-    def abort_everything(self, ensure_ready=True):
+    def abort_everything(self, ensure_ready: bool = True) -> None:
         """Give up the tasks of the call."""
         if self._call is not None:
             self.fusion.abort(self._call)
@@ -80,8 +96,14 @@ class FusionBackend(ParallelBackendBase):
 
 @contextmanager
 def fused(
-    max_members=256, memory=None, progress=False, store=None, checkpoint_every=None, workers=None, n_workers=None
-):
+    max_members: int = 256,
+    memory: int | str | None = None,
+    progress: bool = False,
+    store: StrPath | Store | None = None,
+    checkpoint_every: float | None = None,
+    workers: str | ParallelBackendBase | None = None,
+    n_workers: int | None = None,
+) -> Iterator[Fusion]:
     """Train networks that are fitted at the same time as one.
 
     Inside the block every scikit-learn meta-estimator, and all code that works through joblib, has its concurrent fits
@@ -145,7 +167,7 @@ def fused(
         fusion.close()
 
 
-def active_fusion():
+def active_fusion() -> Fusion | None:
     """Return the meeting point that this thread's work belongs to, or None outside `fused`."""
     backend, _ = get_active_backend()
     return backend.fusion if isinstance(backend, FusionBackend) else None

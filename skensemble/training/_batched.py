@@ -4,7 +4,11 @@ Each rule takes an input of shape (n_members, n_rows, ...) and the stacked param
 would do to the layer, without the time that vmap takes to find out.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -13,7 +17,8 @@ from torch.nn import functional as F
 
 from skensemble._blocks import Residual
 from skensemble._layers import BatchNorm1d, Dropout, InputScaler, ScaledNetwork
-from skensemble._random import active_draw
+from skensemble._random import draw_of_step
+from skensemble._table_layers import ByFormula
 
 _ELEMENTWISE = (
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid, nn.Identity,
@@ -28,7 +33,15 @@ class _Linear(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, rectify, kept, scale):
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        rectify: bool,
+        kept: torch.Tensor | None,
+        scale: float,
+    ) -> torch.Tensor:
         if rectify:
             x.relu_()
         if kept is not None:
@@ -40,7 +53,7 @@ class _Linear(Function):
         return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad_x = torch.bmm(grad, weight) if ctx.needs_input_grad[0] else None
         if grad_x is not None and ctx.rectify:
@@ -58,7 +71,17 @@ class _BatchNorm(Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, running_mean, running_var, momentum, eps, overwrite):
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        running_mean: torch.Tensor,
+        running_var: torch.Tensor,
+        momentum: float,
+        eps: float,
+        overwrite: bool,
+    ) -> torch.Tensor:
         n = x.shape[1]
         mean = x.mean(1, keepdim=True)
         centred = x.sub_(mean) if overwrite else x - mean
@@ -72,7 +95,7 @@ class _BatchNorm(Function):
         return torch.addcmul(bias, centred, factor) if bias is not None else centred * factor
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         centred, inverse, factor = ctx.saved_tensors
         n = grad.shape[1]
         total = grad.sum(1, keepdim=True)
@@ -84,47 +107,49 @@ class _BatchNorm(Function):
         return grad_x, *own, None, None, None, None, None
 
 
-def _linear(layer, own, x, rectify=False, dropout=None):
+def _linear(
+    layer: Any, own: Own, x: torch.Tensor, rectify: bool = False, dropout: Dropout | None = None
+) -> torch.Tensor:
     kept, scale = None, 1
     if dropout is not None and dropout.training and dropout.p > 0:
         kept, scale = _kept(dropout, x), dropout.scale
     return _Linear.apply(x, own("weight"), own("bias"), rectify, kept, scale)
 
 
-def _scaler(layer, own, x):
+def _scaler(layer: Any, own: Own, x: torch.Tensor) -> torch.Tensor:
     return (x - own("mean").unsqueeze(1)) / own("scale").unsqueeze(1)
 
 
-def _dropout(layer, own, x):
+def _dropout(layer: Any, own: Own, x: torch.Tensor) -> torch.Tensor:
     if not layer.training or layer.p == 0:
         return x
     return x * (_kept(layer, x) * layer.scale)
 
 
-def _kept(layer, x):
-    return active_draw().kept(tuple(x.shape[1:]), layer.threshold).to(device=x.device, dtype=x.dtype)
+def _kept(layer: Dropout, x: torch.Tensor) -> torch.Tensor:
+    return draw_of_step().kept(tuple(x.shape[1:]), layer.threshold).to(device=x.device, dtype=x.dtype)
 
 
-def _affine(own, x):
+def _affine(own: Own, x: torch.Tensor) -> torch.Tensor:
     weight, bias = own("weight"), own("bias")
     if weight is not None:
         x = x * weight.unsqueeze(1)
     return x if bias is None else x + bias.unsqueeze(1)
 
 
-def _layer_norm(layer, own, x):
+def _layer_norm(layer: Any, own: Own, x: torch.Tensor) -> torch.Tensor:
     return _affine(own, F.layer_norm(x, layer.normalized_shape, eps=layer.eps))
 
 
-def _group_norm(layer, own, x):
+def _group_norm(layer: Any, own: Own, x: torch.Tensor) -> torch.Tensor:
     return _affine(own, F.group_norm(x.flatten(0, 1), layer.num_groups, eps=layer.eps).reshape(x.shape))
 
 
-def _batch_norm(layer, own, x, overwrite=False):
+def _batch_norm(layer: Any, own: Own, x: torch.Tensor, overwrite: bool = False) -> torch.Tensor:
     running_mean, running_var = own("running_mean").unsqueeze(1), own("running_var").unsqueeze(1)
     if not layer.training:
         return _affine(own, (x - running_mean) * torch.rsqrt(running_var + layer.eps))
-    rows = active_draw().rows
+    rows = draw_of_step().rows
     if rows is None and x.shape[1] > 1:
         weight, bias = (None if own(name) is None else own(name).unsqueeze(1) for name in ("weight", "bias"))
         with torch.no_grad():
@@ -145,7 +170,10 @@ def _batch_norm(layer, own, x, overwrite=False):
     return _affine(own, (x - mean) * torch.rsqrt(var + layer.eps))
 
 
-_RULES: dict = {
+Own: TypeAlias = Callable[[str], Any]
+"""The stacked tensors of a layer by their names in it, None where it has none."""
+
+_RULES: dict[Any, Any] = {
     nn.Linear: _linear,
     InputScaler: _scaler,
     Dropout: _dropout,
@@ -159,16 +187,16 @@ _RULES: dict = {
 class _Tree:
     """A module whose layers all have rules."""
 
-    def __init__(self, module):
+    def __init__(self, module: nn.Module) -> None:
         self._steps = list(_steps(module, ""))
 
-    def __call__(self, tensors, x):
+    def __call__(self, tensors: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         if x.dim() == 2:
             x = x.expand(len(next(iter(tensors.values()))), *x.shape)
         return _run(self._steps, tensors, x)
 
 
-def _run(steps, tensors, x):
+def _run(steps: list[Any], tensors: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     for layer, prefix, action in steps:
         if isinstance(action, list):
             x = x + _run(action, tensors, x)
@@ -177,7 +205,7 @@ def _run(steps, tensors, x):
     return x
 
 
-def _steps(module, prefix):
+def _steps(module: Any, prefix: str) -> Iterator[Any]:
     """Yield the layers of a tree in the order in which they act, with the names of their tensors, and their rules."""
     kind = type(module)
     if kind is Residual:
@@ -187,14 +215,16 @@ def _steps(module, prefix):
         yield from _rectified(steps)
     elif kind in _RULES and not (kind is nn.LayerNorm and len(module.normalized_shape) > 1):
         yield module, prefix, _RULES[kind]
+    elif issubclass(kind, ByFormula):
+        yield module, prefix, kind.formula
     else:
         raise KeyError(kind)
 
 
-def _rectified(steps):
+def _rectified(steps: list[Any]) -> list[Any]:
     """Join a ReLU, and dropout after it, with the dense layer that follows: nobody else sees their input."""
     kinds = [type(layer) for layer, _, action in steps]
-    joined = []
+    joined: list[Any] = []
     for layer, prefix, action in steps:
         i = len(joined)
         if i and kinds[i - 1 : i + 1] == [nn.Linear, BatchNorm1d]:
@@ -213,7 +243,7 @@ def _rectified(steps):
 _UNSEEN = (nn.Linear, BatchNorm1d)  # whose backward passes do not look at their outputs
 
 
-def batched(module):
+def batched(module: nn.Module) -> Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor] | None:
     """Make the forward pass of a stack of networks of a module's structure.
 
     Parameters

@@ -1,8 +1,14 @@
 """The batches of an epoch."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
+from skensemble._random import Stream
 from skensemble.training._job import Rows
 
 
@@ -19,13 +25,13 @@ class Batches:
         Where the order of the rows is drawn from; None keeps them in order.
     """
 
-    def __init__(self, dataset, batch_size, stream=None):
+    def __init__(self, dataset: Any, batch_size: int, stream: Stream | None = None) -> None:
         self.dataset, self.batch_size, self.stream = dataset, batch_size, stream
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         if not isinstance(self.dataset, Rows):
             yield from self._foreign()
             return
@@ -33,7 +39,7 @@ class Batches:
             X, *of_loss = self.dataset.batch(index)
             yield X, tuple(of_loss)
 
-    def _foreign(self):
+    def _foreign(self) -> Iterator[Any]:
         if isinstance(getattr(self.dataset, "X", None), (np.ndarray, torch.Tensor)):
             for start in range(0, len(self.dataset), self.batch_size):
                 yield self.dataset[start : start + self.batch_size]
@@ -41,7 +47,7 @@ class Batches:
             # a loader without a generator of its own would draw a seed from torch's global one
             yield from torch.utils.data.DataLoader(self.dataset, self.batch_size, generator=torch.Generator())
 
-    def indices(self):
+    def indices(self) -> Sequence[torch.Tensor]:
         """The rows of the table that each batch of an epoch holds, a list of tensors."""
         index = self.dataset.index
         if self.stream is not None:

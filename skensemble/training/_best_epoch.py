@@ -1,12 +1,16 @@
 """Early stopping: the epoch that validated best."""
 
+from __future__ import annotations
+
 import copy
 import math
+from typing import Any
 
 import torch
+from torch import nn
 
 
-def state_of(module):
+def state_of(module: nn.Module) -> dict[str, Any]:
     """A copy of a module's state, in tensors of its own; a user's module may keep other things in it."""
     return {
         name: value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
@@ -25,12 +29,15 @@ class BestEpoch:
         Least improvement of the validation loss that counts.
     """
 
-    def __init__(self, patience, tol):
+    epoch: int | None
+    state: dict[str, Any] | None
+
+    def __init__(self, patience: int, tol: float) -> None:
         self.patience, self.tol = patience, tol
         self.epoch, self.state = None, None
         self._best, self._reference, self._waited = math.inf, math.inf, 0
 
-    def update(self, epoch, loss, module):
+    def update(self, epoch: int, loss: float, module: nn.Module) -> bool:
         """Take note of an epoch's validation loss; return whether training is over."""
         self._waited = 0 if loss < self._reference - self.tol else self._waited + 1
         self._reference = min(self._reference, loss)

@@ -1,5 +1,7 @@
 """Everything that determines a fit, as plain data whose hash is its name; what has no such description is refused."""
 
+from __future__ import annotations
+
 import dataclasses
 import dis
 import functools
@@ -7,8 +9,11 @@ import hashlib
 import json
 import sys
 import types
+from collections.abc import Iterator
 from enum import Enum
 from importlib import metadata
+from types import CodeType
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +21,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from skensemble._random import Stream
+from skensemble.training._job import Rows
 from skensemble.training._member_state import optimizer_state
 from skensemble.training._pack import CannotStore, bytes_of, pack
 
@@ -28,7 +34,7 @@ _NO_CODE = {
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME"}
 
 
-def digest(tensor):
+def digest(tensor: torch.Tensor) -> str:
     """The hash of a tensor's type, shape and numbers."""
     tensor = tensor.detach().cpu().contiguous()
     found = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -47,17 +53,17 @@ class Describer:
         Of the packages whose classes and functions were met: they stand for their code.
     """
 
-    def __init__(self):
-        self.versions = {}
-        self._under_way = {}
-        self._digests = {}
+    def __init__(self) -> None:
+        self.versions: dict[str, str] = {}
+        self._under_way: dict[int, int] = {}
+        self._digests: dict[int, tuple[str, torch.Tensor]] = {}
 
-    def _tensor(self, tensor):
+    def _tensor(self, tensor: torch.Tensor) -> str:
         if id(tensor) not in self._digests:
             self._digests[id(tensor)] = digest(tensor), tensor
         return self._digests[id(tensor)][0]
 
-    def value(self, value):
+    def value(self, value: Any) -> Any:
         """Describe a value.
 
         Parameters
@@ -81,7 +87,7 @@ class Describer:
             return ["tensor", digest(value), value.requires_grad]
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
             array = np.ascontiguousarray(value)
-            return ["array", str(value.dtype), list(value.shape), hashlib.sha256(array).hexdigest()]
+            return ["array", str(value.dtype), list(value.shape), hashlib.sha256(array.data).hexdigest()]
         if isinstance(value, (bytes, complex, torch.dtype, torch.device, slice, range, types.EllipsisType, Enum)):
             return [type(value).__qualname__, repr(value)]
         if isinstance(value, (dict, list, tuple, set, frozenset)):
@@ -96,7 +102,7 @@ class Describer:
             return self._function(value)
         return self._object(value)
 
-    def _container(self, value):
+    def _container(self, value: Any) -> list[Any]:
         if isinstance(value, dict):
             return ["dict", [[self.value(key), self.value(item)] for key, item in value.items()]]
         items = [self.value(item) for item in value]
@@ -104,7 +110,7 @@ class Describer:
             items.sort(key=json.dumps)
         return [type(value).__qualname__, items]
 
-    def _object(self, value):
+    def _object(self, value: Any) -> list[Any]:
         kind = self._class(type(value))
         if isinstance(value, nn.Module):
             return [kind, self.module(value)]
@@ -114,7 +120,7 @@ class Describer:
             return [kind, [self.value(getattr(value, field.name)) for field in dataclasses.fields(value)]]
         raise CannotStore(f"it depends on an object of class {type(value).__name__}, which has no description")
 
-    def module(self, module, numbers=True):
+    def module(self, module: nn.Module, numbers: bool = True) -> list[Any]:
         """Describe a module: its layers' classes and settings, its tensors, and which of these are the same.
 
         Parameters
@@ -132,7 +138,8 @@ class Describer:
         CannotStore
             If a layer has hooks, or anything else without a description.
         """
-        layers, first_names = [], {}
+        layers: list[Any] = []
+        first_names: dict[int, list[Any]] = {}
         for name, layer in module.named_modules(remove_duplicate=False):
             if any(value for key, value in vars(layer).items() if key.endswith("_hooks")):
                 raise CannotStore(f"its layer {name or type(layer).__name__} has hooks")
@@ -152,25 +159,25 @@ class Describer:
             layers.append([name, self._class(type(layer)), self.value(settings), tensors, ties])
         return layers
 
-    def stream(self, stream: Stream):
+    def stream(self, stream: Stream) -> list[Any]:
         """Describe where a member's random numbers are to come from."""
         return [stream.seeds, self.packed(stream.state())]
 
-    def optimizer(self, optimizer):
+    def optimizer(self, optimizer: torch.optim.Optimizer) -> list[Any]:
         """Describe the state of an optimizer."""
         state = optimizer_state(optimizer)
         return [self.packed(state["state"]), self.packed(state["settings"])]
 
-    def packed(self, value):
+    def packed(self, value: Any) -> list[Any]:
         """Describe what `pack` takes."""
         plain, tensors = pack(value)
         return [plain, [[name, digest(tensor)] for name, tensor in tensors.items()]]
 
-    def rows(self, rows):
+    def rows(self, rows: Rows) -> list[str]:
         """Describe some rows of a table; a column that several members share is hashed once."""
         return [self._tensor(tensor) for tensor in (*rows.table, rows.index)]
 
-    def _known(self, module, name):
+    def _known(self, module: str | None, name: str) -> str:
         """Tell that a package is one whose version stands for its code."""
         top = (module or "").partition(".")[0]
         if top in sys.stdlib_module_names:
@@ -181,20 +188,20 @@ class Describer:
             raise CannotStore(f"it depends on the module {name}, whose version says nothing of its code")
         return name
 
-    def _is_known(self, value):
+    def _is_known(self, value: Any) -> bool:
         top = (getattr(value, "__module__", None) or "").partition(".")[0]
         return top in _KNOWN or top in sys.stdlib_module_names
 
-    def _by_name(self, value):
+    def _by_name(self, value: Any) -> str:
         """Describe what a known package has under a name."""
-        found = sys.modules.get(value.__module__)
+        found: Any = sys.modules.get(value.__module__)
         for part in value.__qualname__.split("."):
             found = getattr(found, part, None)
         if found is not value:
             raise CannotStore(f"it depends on {value.__qualname__} of {value.__module__}, which is not there by name")
         return self._known(value.__module__, f"{value.__module__}.{value.__qualname__}")
 
-    def _class(self, cls):
+    def _class(self, cls: type) -> Any:
         """Describe a class: of a known package by its name, of the user's by its code."""
         if self._is_known(cls):
             return self._by_name(cls)
@@ -207,17 +214,18 @@ class Describer:
         finally:
             del self._under_way[id(cls)]
 
-    def _member(self, item):
+    def _member(self, item: Any) -> Any:
         if isinstance(item, (staticmethod, classmethod)):
             return [type(item).__name__, self._member(item.__func__)]
         if isinstance(item, property):
             return ["property", *(None if part is None else self._member(part) for part in (item.fget, item.fset))]
         return self.value(item)
 
-    def _function(self, function):
+    def _function(self, function: Any) -> Any:
         if isinstance(function, types.BuiltinFunctionType) and function.__module__ in (None, "torch"):
             for place in (torch, nn.functional):
-                if getattr(place, function.__name__, None) is function:
+                found: Any = getattr(place, function.__name__, None)
+                if found is function:
                     return self._known("torch", f"torch.{function.__name__}")
         if self._is_known(function):
             return self._by_name(function)
@@ -231,7 +239,7 @@ class Describer:
         finally:
             del self._under_way[id(function)]
 
-    def _code_and_globals(self, function):
+    def _code_and_globals(self, function: Any) -> list[Any]:
         free = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         if free.pop("__class__", None) is not None and not self._under_way:
             raise CannotStore(f"it depends on the method {function.__qualname__}")
@@ -245,7 +253,7 @@ class Describer:
             [[name, self.value(function.__globals__[name])] for name in used],
         ]  # fmt: skip
 
-    def _code(self, code):
+    def _code(self, code: CodeType) -> list[Any]:
         constants = [self._code(c) if isinstance(c, types.CodeType) else self.value(c) for c in code.co_consts]
         numbers = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
         names = [list(code.co_names), list(code.co_varnames), list(code.co_freevars), list(code.co_cellvars)]
@@ -253,7 +261,7 @@ class Describer:
         return [code.co_code.hex(), table.hex(), numbers, names, constants]
 
 
-def _global_names(code):
+def _global_names(code: CodeType) -> Iterator[str]:
     for step in dis.get_instructions(code):
         if step.opname in _LOADS:
             yield step.argval
@@ -262,6 +270,6 @@ def _global_names(code):
             yield from _global_names(constant)
 
 
-def hash_of(description):
+def hash_of(description: Any) -> str:
     """The hash of a description."""
     return hashlib.sha256(json.dumps(description).encode()).hexdigest()

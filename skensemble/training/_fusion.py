@@ -1,22 +1,29 @@
 """The meeting point: fits that run at the same time in tasks of joblib wait for each other and train as stacks."""
 
+from __future__ import annotations
+
 import heapq
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
+from joblib.parallel import ParallelBackendBase
 
+from skensemble._types import StrPath
 from skensemble.training._crew import Crew
 from skensemble.training._keeper import Keeper
-from skensemble.training._ledger import Ledger, Progress
+from skensemble.training._ledger import Ledger, Progress, TrainedAlone, TrainedStack
 from skensemble.training._net import EVALUATION_ROWS
 from skensemble.training._single import forward
+from skensemble.training._store import Store
 from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Waiting, is_cancelled
 from skensemble.training._threads import keep_freed_memory, one_thread
 from skensemble.training._units import bytes_of_memory, free_memory
-from skensemble.training._work import Interning, PredictWork, run_together
+from skensemble.training._work import FitWork, Interning, PredictWork, run_together
 
 _SHARE_OF_FREE_MEMORY, _ENOUGH_MEMORY = 1 / 8, 2**30
 _HELD_BESIDE = 1.5  # a task that holds training rows holds test rows, targets, weights and their tensors too
@@ -47,22 +54,22 @@ class Fusion:
 
     def __init__(
         self,
-        max_members=256,
-        memory=None,
-        progress=False,
-        store=None,
-        checkpoint_every=None,
-        workers=None,
-        n_workers=None,
-    ):
+        max_members: int = 256,
+        memory: int | str | None = None,
+        progress: bool = False,
+        store: StrPath | Store | None = None,
+        checkpoint_every: float | None = None,
+        workers: str | ParallelBackendBase | None = None,
+        n_workers: int | None = None,
+    ) -> None:
         if not isinstance(max_members, int) or isinstance(max_members, bool) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
         if workers is None and n_workers is not None:
             raise ValueError(f"n_workers needs workers. Got n_workers={n_workers!r} alone; set workers='loky'.")
         if workers is not None and checkpoint_every is not None:
             raise ValueError(
-                f"checkpoint_every must be None where workers train. Got {checkpoint_every!r}; a store keeps each shard "
-                "that comes back."
+                f"checkpoint_every must be None where workers train. Got {checkpoint_every!r}; a store keeps "
+                "each shard that comes back."
             )
         self.max_members = max_members
         self.memory = (
@@ -75,23 +82,24 @@ class Fusion:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._local = threading.local()
-        self._n_running = 0
-        self._queue, self._waiting = [], []
-        self._n_started = {}
-        self._task_bytes = None
+        self._n_running, self._interrupted = 0, False
+        self._queue: list[Task] = []
+        self._waiting: list[Waiting] = []
+        self._n_started: dict[int, int] = {}
+        nothing: Any = None
+        self._task_bytes, self._conductor, self._closing = nothing, nothing, nothing
         self._n_begun, self._n_roots = 0, 0
-        self._conductor, self._closing = None, None
-        self._batch, self._interrupted = None, False
+        self._batch: list[Waiting] | None = None
         self._interning, self._interning_lock = Interning(), threading.Lock()
         self._cores = threading.BoundedSemaphore(max(1, torch.get_num_threads()))
 
     @property
-    def stacks(self):
+    def stacks(self) -> list[TrainedStack]:
         """What was trained as one, in order: a list of `TrainedStack`."""
         return self._ledger.stacks
 
     @property
-    def alone(self):
+    def alone(self) -> list[TrainedAlone]:
         """What could not be stacked: a list of `TrainedAlone`, each with its reason."""
         return self._ledger.alone
 
@@ -101,21 +109,21 @@ class Fusion:
     not_stored = property(lambda self: self._ledger.not_stored)
 
     @property
-    def width(self):
+    def width(self) -> int:
         """Fits that are trained at the same time at the most: a stack, or one for each worker."""
         return self.max_members * (1 if self.crew is None else self.crew.n_workers)
 
-    def close(self):
+    def close(self) -> None:
         """Let workers go."""
         if self.crew is not None:
             self.crew.close()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self._ledger)
 
     # What estimators call
 
-    def meet(self, work):
+    def meet(self, work: FitWork | PredictWork) -> None:
         """Hand over work and wait until it is done.
 
         Parameters
@@ -152,7 +160,7 @@ class Fusion:
         if error is not None:
             raise error
 
-    def seconds(self):
+    def seconds(self) -> float:
         """Tell what this thread's work has cost until now, however many others were at work beside it.
 
         Returns
@@ -163,14 +171,14 @@ class Fusion:
         """
         return time.thread_time() + self._place().seconds
 
-    def _predict_here(self, work, place):
+    def _predict_here(self, work: PredictWork, place: Place) -> None:
         """Predict many rows on the task's own thread, as many tasks at once as there are cores.
 
         A stack would save nothing on products of so many rows, while those who wait for it cannot copy their rows.
         """
         place.predicts = True
 
-        def go_on():
+        def go_on() -> None:
             if is_cancelled(place.task):
                 raise Cancelled
 
@@ -178,7 +186,7 @@ class Fusion:
             with nullcontext() if self._n_running == 1 else one_thread():
                 work.outputs = forward(work.module, work.X, not work.foreign, go_on)
 
-    def _withdraw(self, item):
+    def _withdraw(self, item: Waiting) -> None:
         with self._lock:
             if item in self._waiting:
                 self._waiting.remove(item)
@@ -195,7 +203,7 @@ class Fusion:
 
     # What joblib calls, through the backend
 
-    def start_call(self):
+    def start_call(self) -> Call:
         """Take note of a new `joblib.Parallel` call of this thread."""
         place = self._place()
         with self._lock:
@@ -214,7 +222,7 @@ class Fusion:
             self._settle(place)
             return call
 
-    def _open(self):
+    def _open(self) -> None:
         FILTERS.enter()
         keep_freed_memory()
         self._task_bytes = None  # other data than in the call before, perhaps
@@ -225,7 +233,7 @@ class Fusion:
         )
         self._conductor.start()
 
-    def submit(self, call, run, callback):
+    def submit(self, call: Call, run: Callable[[], Any], callback: Callable[[Task], None] | None) -> Task:
         """Queue a task of a call."""
         with self._lock:
             task = Task((*call.key, call.n_submitted), call, run, callback)
@@ -236,7 +244,7 @@ class Fusion:
         return task
 
     @contextmanager
-    def retrieval(self, call):
+    def retrieval(self, call: Call) -> Iterator[None]:
         """Let a caller wait for its tasks."""
         try:
             with self._lock:
@@ -249,7 +257,7 @@ class Fusion:
                     call.place.retrieved.remove(call)
                 self._settle(call.place)
 
-    def abort(self, call):
+    def abort(self, call: Call) -> None:
         """Give up a call: what is queued or waits for it, at any depth, ends with `Cancelled`."""
         with self._lock:
             call.aborted = call.failed = True
@@ -268,7 +276,7 @@ class Fusion:
             task.error = Cancelled()
             self._finish(task)
 
-    def stop_call(self, call):
+    def stop_call(self, call: Call) -> None:
         """End a call: its threads are gone when this returns."""
         for thread in call.threads:
             if thread is not threading.current_thread():
@@ -294,12 +302,12 @@ class Fusion:
 
     # Who may still bring a fit
 
-    def _place(self):
+    def _place(self) -> Place:
         if not hasattr(self._local, "place"):
             self._local.place = Place()
         return self._local.place
 
-    def _settle(self, place):
+    def _settle(self, place: Place) -> None:
         """Count a thread, or do so no more, after its place has changed."""
         if place.may_go_on != place.counted:
             place.counted = not place.counted
@@ -307,10 +315,10 @@ class Fusion:
         if not self._n_running:
             self._changed.notify_all()
 
-    def _conduct(self, closing):
+    def _conduct(self, closing: threading.Event) -> None:
         """Start tasks and train what waits, whenever nobody can get any further, until the last call has stopped."""
 
-        def is_called():
+        def is_called() -> object:
             return self._batch is None and not self._n_running and (self._queue or self._waiting)
 
         while True:
@@ -339,9 +347,10 @@ class Fusion:
                         self._waiting.append(item)
             del batch, item
 
-    def _start_tasks(self, at_most=_AT_ONCE):
+    def _start_tasks(self, at_most: int = _AT_ONCE) -> bool:
         """Start queued tasks for which there is room; return whether there were any."""
-        started, left = [], []
+        started: list[tuple[Task, Place]] = []
+        left: list[Task] = []
         while self._queue and len(started) < at_most:
             task = heapq.heappop(self._queue)
             level = task.call.level
@@ -366,13 +375,13 @@ class Fusion:
             thread.start()
         return bool(started)
 
-    def _limit(self):
+    def _limit(self) -> int:
         """How many tasks of one level of nesting may be under way."""
         if self._task_bytes is None:
             return min(self.width, max(4, os.cpu_count() or 1))
         return max(1, min(self.width, int(self.memory // max(1, self._task_bytes))))
 
-    def _run(self, task, place):
+    def _run(self, task: Task, place: Place) -> None:
         """Do a task on a thread of its own."""
         self._local.place = place
         try:
@@ -383,7 +392,7 @@ class Fusion:
             task.error = error
         self._finish(task, place)
 
-    def _finish(self, task, place=None):
+    def _finish(self, task: Task, place: Place | None = None) -> None:
         """Tell joblib of a task's end, which may bring new ones, and let the caller go on after the last."""
         call, task.run = task.call, None
         try:
@@ -401,16 +410,16 @@ class Fusion:
                         self._start_tasks(at_most=1)  # nobody waits for a stack
                     self._settle(place)
 
-    def _release(self, item, error=None):
+    def _release(self, item: Waiting, error: BaseException | None = None) -> None:
         item.error = item.error or error
         item.place.waits = False
         self._settle(item.place)
         item.done.set()
 
-    def _do(self, works):
+    def _do(self, works: Sequence[FitWork | PredictWork]) -> bool:
         """Do pieces of work; return whether this was called off. Errors are left in the work they belong to."""
         return run_together(works, self, self._ledger, self._progress, lambda: self._interrupted)
 
 
-def _below(key, call):
+def _below(key: tuple[int, ...], call: Call) -> bool:
     return key[: len(call.key)] == call.key

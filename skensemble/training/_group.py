@@ -1,13 +1,19 @@
 """The optimizers of a stack: one for each group of members that may share it, each member's own for all others."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
+from skensemble._types import SkorchNet
 from skensemble.schedules import Schedule
+from skensemble.training._job import Job
 
 
-def sharing_key(job):
+def sharing_key(job: Job) -> tuple[str, ...] | None:
     """What must be equal in members that share an optimizer, or None for a member that needs its own.
 
     An optimizer whose update of an element depends on that element's gradients alone does the same to a slice of the
@@ -42,11 +48,19 @@ class _Group:
     `leaves` are slices of the storage, or, where `own` holds a member's net, its parameters themselves.
     """
 
-    def __init__(self, start, stop, leaves, optimizer, schedule, own=None):
+    def __init__(
+        self,
+        start: int,
+        stop: int,
+        leaves: list[torch.Tensor],
+        optimizer: Any,
+        schedule: Schedule,
+        own: SkorchNet | None = None,
+    ) -> None:
         self.start, self.stop = start, stop
         self.leaves, self.optimizer, self.schedule, self.own = leaves, optimizer, schedule, own
 
-    def step(self, gradients):
+    def step(self, gradients: Sequence[torch.Tensor | None]) -> None:
         for leaf, gradient in zip(self.leaves, gradients, strict=True):
             if gradient is None:  # a parameter that the network does not use
                 leaf.grad = None
@@ -80,7 +94,15 @@ class Groups:
         Whether the nets stand in the middle of this training, and not before it.
     """
 
-    def __init__(self, nets, keys, steps, max_epochs, storage, resumed=False):
+    def __init__(
+        self,
+        nets: Sequence[SkorchNet],
+        keys: Sequence[Hashable],
+        steps: Sequence[int],
+        max_epochs: int,
+        storage: Mapping[str, torch.Tensor],
+        resumed: bool = False,
+    ) -> None:
         self._groups, start = [], 0
         while start < len(nets):
             stop = start + 1
@@ -98,25 +120,25 @@ class Groups:
                 self._groups.append(_shared(start, nets[start:stop], steps[start] * max_epochs, storage, resumed))
             start = stop
 
-    def step(self, gradients, n):
+    def step(self, gradients: Sequence[torch.Tensor | None], n: int) -> None:
         """Let the optimizers of the first `n` members step; `gradients` has shape (n, ...) for each parameter."""
         for group in self._groups:
             if group.stop <= n and group.optimizer is not None:
                 group.step(gradients)
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         """Move the learning rates that members share; a member's own moves at the end of its epoch."""
         for group in self._groups:
             if group.own is None:
                 group.schedule.after_epoch(None)
 
-    def train_mode(self, training):
+    def train_mode(self, training: bool) -> None:
         """Put optimizers that have modes of their own into training or evaluation."""
         for group in self._groups:
             if hasattr(group.optimizer, "train") and hasattr(group.optimizer, "eval"):
                 group.optimizer.train() if training else group.optimizer.eval()
 
-    def hand_back(self, k, net):
+    def hand_back(self, k: int, net: SkorchNet) -> None:
         """Give a member's optimizer what the shared one knows of it; its own one steps no more."""
         group = self._of(k)
         if group.own is not None:
@@ -125,7 +147,7 @@ class Groups:
             self._tell(group, k, net)
 
     @contextmanager
-    def told(self, k, net):
+    def told(self, k: int, net: SkorchNet) -> Iterator[Schedule]:
         """Let a member's optimizer know, inside the block, what a shared one knows; return the member's schedule."""
         group = self._of(k)
         if group.own is None:
@@ -134,11 +156,11 @@ class Groups:
         if group.own is None:
             net.optimizer_.state.clear()  # nobody asks for it before the next time
 
-    def _of(self, k):
+    def _of(self, k: int) -> _Group:
         return next(group for group in self._groups if group.start <= k < group.stop)
 
     @staticmethod
-    def _tell(group, k, net):
+    def _tell(group: _Group, k: int, net: SkorchNet) -> None:
         own = [p for p in net.module_.parameters() if p.requires_grad]
         for leaf, parameter in zip(group.leaves, own, strict=True):
             net.optimizer_.state[parameter] = {
@@ -148,7 +170,7 @@ class Groups:
         _take_common(net.optimizer_, group.optimizer)
         _take_settings(net.optimizer_, group.optimizer)
 
-    def keep(self, members, storage):
+    def keep(self, members: list[int], storage: Mapping[str, torch.Tensor]) -> None:
         """Drop the members that are not in a list of positions; `storage` is that of the ones that stay."""
         groups = []
         for group in self._groups:
@@ -166,7 +188,9 @@ class Groups:
         self._groups = groups
 
 
-def _shared(start, nets, n_steps, storage, resumed):
+def _shared(
+    start: int, nets: Sequence[SkorchNet], n_steps: int, storage: Mapping[str, torch.Tensor], resumed: bool
+) -> _Group:
     stop = start + len(nets)
     leaves = [values[start:stop].detach().requires_grad_() for values in storage.values()]
     optimizer = nets[0].optimizer.build(zip(storage, leaves, strict=True), lr=nets[0].lr)
@@ -184,12 +208,14 @@ def _shared(start, nets, n_steps, storage, resumed):
     return _Group(start, stop, leaves, optimizer, schedule)
 
 
-def _take_settings(optimizer, other):
+def _take_settings(optimizer: torch.optim.Optimizer, other: torch.optim.Optimizer) -> None:
     for mine, others in zip(optimizer.param_groups, other.param_groups, strict=True):
         mine.update({name: value for name, value in others.items() if name not in ("params", "param_names")})
 
 
-def _select_state(optimizer, old, new, kept):
+def _select_state(
+    optimizer: torch.optim.Optimizer, old: Sequence[torch.Tensor], new: Sequence[torch.Tensor], kept: torch.Tensor
+) -> None:
     for before, after in zip(old, new, strict=True):
         state = optimizer.state.pop(before, {})
         optimizer.state[after] = {
@@ -199,29 +225,29 @@ def _select_state(optimizer, old, new, kept):
         param_group["params"] = [new[next(i for i, leaf in enumerate(old) if leaf is p)] for p in param_group["params"]]
 
 
-def _is_array(value):
+def _is_array(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dim() > 0
 
 
-def _each(action, value, leaf):
+def _each(action: Callable[[torch.Tensor], torch.Tensor], value: Any, leaf: torch.Tensor) -> Any:
     """Apply an action to what has a member axis, as `leaf` has, also inside of dicts, and copy all else."""
     if isinstance(value, dict):
         return {name: _each(action, item, leaf) for name, item in value.items()}
     return action(value) if _is_array(value) and value.shape[:1] == leaf.shape[:1] else _copied(value)
 
 
-def _joined(values):
+def _joined(values: list[Any]) -> Any:
     first = values[0]
     if isinstance(first, dict):
         return {name: _joined([value[name] for value in values]) for name in first}
     return torch.stack(values) if _is_array(first) else _copied(first)
 
 
-def _take_common(optimizer, other):
+def _take_common(optimizer: torch.optim.Optimizer, other: torch.optim.Optimizer) -> None:
     """Take over what another optimizer knows that belongs to no parameter."""
     common = {key: _copied(value) for key, value in other.state.items() if not isinstance(key, torch.Tensor)}
     optimizer.state.update(common)
 
 
-def _copied(value):
+def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value

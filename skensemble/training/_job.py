@@ -1,7 +1,12 @@
 """The noun: one fit as data."""
 
+from __future__ import annotations
+
 import copy
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,10 +14,15 @@ from torch import nn
 
 from skensemble._layers import InputScaler, ScaledNetwork
 from skensemble._random import isolated
-from skensemble._spec import unknown_name
+from skensemble._spec import NetworkSpec, unknown_name
+from skensemble._types import Array, Floats, SkorchNet
+
+if TYPE_CHECKING:
+    from skensemble.training._best_epoch import BestEpoch
+    from skensemble.training._member_state import Resume
 
 
-class Rows(torch.utils.data.Dataset):
+class Rows(torch.utils.data.Dataset[Any]):
     """Some rows of a table: what one member trains or validates on, without a copy.
 
     Parameters
@@ -29,28 +39,35 @@ class Rows(torch.utils.data.Dataset):
         What is added to the network's outputs before the loss; None is nothing.
     """
 
-    def __init__(self, X, y, weight, index, offset=None):
-        self.table = (X, y, weight) if offset is None else (X, y, weight, offset)
+    def __init__(
+        self,
+        X: torch.Tensor,
+        y: torch.Tensor,
+        weight: torch.Tensor,
+        index: torch.Tensor,
+        offset: torch.Tensor | None = None,
+    ) -> None:
+        self.table: tuple[torch.Tensor, ...] = (X, y, weight) if offset is None else (X, y, weight, offset)
         self.index = index
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         X, *of_loss = (column[self.index[i]] for column in self.table)
         return X, tuple(of_loss)
 
-    def batch(self, index):
+    def batch(self, index: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return X, y, weight and perhaps offset of the rows of the table that `index` names."""
         return tuple(column.index_select(0, index) for column in self.table)
 
     @property
-    def X(self):
+    def X(self) -> Array:
         """The inputs as an array of shape (n_rows, n_features)."""
         return self.table[0][self.index].cpu().numpy()
 
     @property
-    def y(self):
+    def y(self) -> Array:
         """The targets as an array of shape (n_rows,) or (n_rows, n_outputs)."""
         return self.table[1][self.index].cpu().numpy()
 
@@ -77,13 +94,13 @@ class Job:
         Where a training of this job was cut short before.
     """
 
-    net: object
+    net: SkorchNet
     train: Rows
     valid: Rows | None
     max_epochs: int
-    best: object = None
+    best: BestEpoch | None = None
     seeded: bool = True
-    resume: object = None
+    resume: Resume | None = None
 
 
 @dataclass
@@ -100,18 +117,26 @@ class ModuleBuilder:
         Seeds the initial weights.
     scaling : tuple of two ndarrays of shape (n_inputs,), or None
         Means and scales of the inputs.
+    facts : dict or None
+        What a spec for tables learned besides.
     """
 
-    spec: object
+    spec: NetworkSpec
     n_inputs: int
     n_outputs: int
     seed: int
-    scaling: tuple | None = field(default=None, repr=False)
+    scaling: tuple[Floats, Floats] | None = field(default=None, repr=False)
+    facts: dict[str, Any] | None = field(default=None, repr=False)
 
-    def __call__(self):
+    def network(self) -> nn.Module:
+        """Build the network of the spec, with what it learned of the training rows."""
+        learned = {} if self.facts is None else {"facts": self.facts}
+        return self.spec.build(self.n_inputs, self.n_outputs, **learned)
+
+    def __call__(self) -> nn.Module:
         """Build the module, behind its input scaling where there is one."""
         with isolated(self.seed):
-            network = self.spec.build(self.n_inputs, self.n_outputs)
+            network = self.network()
         if self.scaling is None:
             return network.train()
         dtype = numpy_dtype(network)
@@ -121,7 +146,7 @@ class ModuleBuilder:
         return ScaledNetwork(InputScaler(mean, scale), network).train()
 
 
-def numpy_dtype(module):
+def numpy_dtype(module: nn.Module) -> type[np.float32] | type[np.float64]:
     """The floating type that a module wants to be fed: float64 where its parameters are, else float32."""
     floats = [p.dtype for p in module.parameters() if p.is_floating_point()]
     return np.float64 if torch.float64 in floats else np.float32
@@ -144,6 +169,11 @@ class RowLosses(nn.Module):
     loss : str, torch.nn.Module, its class, or callable
         A name; a loss of torch with a `reduction`; or a callable ``loss(output, target)`` that returns one number a
         row, or one a row and output, whose mean over outputs is taken.
+    n_heads : int, default=1
+        Predictions that the output of a row holds, side by side. In training the loss is the mean of the heads' losses,
+        in evaluation that of their mean prediction (Gorishniy et al. 2025, section 3.2).
+    link : {"softmax", "sigmoid"} or None, default=None
+        What turns outputs into the numbers whose mean is the prediction.
 
     Raises
     ------
@@ -151,8 +181,14 @@ class RowLosses(nn.Module):
         If the name is unknown; in `forward`, if the loss returns anything but one number a row.
     """
 
-    def __init__(self, loss):
+    def __init__(
+        self,
+        loss: str | nn.Module | type[nn.Module] | Callable[..., torch.Tensor],
+        n_heads: int = 1,
+        link: str | None = None,
+    ) -> None:
         super().__init__()
+        self.n_heads, self.link = n_heads, link
         if isinstance(loss, str):
             if loss not in _LOSSES:
                 raise unknown_name("loss", loss, _LOSSES)
@@ -162,8 +198,17 @@ class RowLosses(nn.Module):
         self.by_row = isinstance(loss, nn.Module) and hasattr(loss, "reduction")
         self.loss = _without_reduction(loss) if self.by_row else loss
 
-    def forward(self, output, target):
-        """Return the losses, of shape (n_rows,), of an output of shape (n_rows, n_outputs)."""
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the losses, of shape (n_rows,), of an output of shape (n_rows, n_heads * n_outputs)."""
+        if self.n_heads == 1:
+            return self._of_one(output, target)
+        output = output.unflatten(1, (self.n_heads, -1))
+        if not self.training:
+            return self._of_one(mean_prediction(output, self.link, 1), target)
+        targets = target.repeat_interleave(self.n_heads, 0)
+        return self._of_one(output.flatten(0, 1), targets).reshape(len(target), self.n_heads).mean(1)
+
+    def _of_one(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         losses = self.loss(output, target)
         shape = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
         if shape[:1] != (len(target),):
@@ -174,13 +219,38 @@ class RowLosses(nn.Module):
         return losses.reshape(len(target), -1).mean(1) if losses.dim() > 1 else losses
 
 
-def _without_reduction(loss):
+def mean_prediction(outputs: torch.Tensor, link: str | None, dim: int) -> torch.Tensor:
+    """The output that gives the mean of several predictions.
+
+    Parameters
+    ----------
+    outputs : Tensor of shape (..., n_outputs)
+        Logits, or values.
+    link : {"softmax", "sigmoid"} or None
+        What turns them into predictions: probabilities of classes, those of labels, or None for values.
+    dim : int
+        The axis of the predictions that are averaged.
+
+    Returns
+    -------
+    output : Tensor
+        Without that axis.
+    """
+    if link == "softmax":
+        return torch.logsumexp(torch.log_softmax(outputs, -1), dim) - math.log(outputs.shape[dim])
+    if link == "sigmoid":
+        yes, no = (torch.logsumexp(nn.functional.logsigmoid(values), dim) for values in (outputs, -outputs))
+        return yes - no
+    return outputs.mean(dim)
+
+
+def _without_reduction(loss: Any) -> nn.Module:
     loss = copy.deepcopy(loss)
     loss.reduction = "none"
     return loss
 
 
-def check_output(output, n_rows, n_outputs):
+def check_output(output: torch.Tensor, n_rows: int, n_outputs: int | None) -> None:
     """Refuse a network's output of the wrong shape.
 
     Raises

@@ -1,10 +1,15 @@
 """Networks whose outputs are added up, tuned together on the loss of their sum."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from skensemble._random import Draw, drawing
+from skensemble._types import SkorchNet
 from skensemble.training._threads import one_thread
 
 
@@ -24,14 +29,22 @@ class Summand:
         From its outputs to units of the sum.
     """
 
-    net: object
+    net: SkorchNet
     X: torch.Tensor
     weight: float
-    scale: object = 1.0
-    shift: object = 0.0
+    scale: torch.Tensor | float = 1.0
+    shift: torch.Tensor | float = 0.0
 
 
-def tune_together(summands, target, weight, start, unit, epochs, random):
+def tune_together(
+    summands: Sequence[Summand],
+    target: torch.Tensor,
+    weight: torch.Tensor,
+    start: torch.Tensor,
+    unit: float | None,
+    epochs: int,
+    random: np.random.RandomState,
+) -> None:
     """Train networks in place on the loss of their sum, each by its own optimizer, begun anew.
 
     Parameters
@@ -59,6 +72,11 @@ def tune_together(summands, target, weight, start, unit, epochs, random):
     last = summands[-1].net
     for summand in summands:
         net = summand.net
+        if net.criterion_.n_heads > 1:
+            raise ValueError(
+                f"Networks that are tuned together must have one head. Got {net.criterion_.n_heads} heads; set n_heads "
+                "to 1, or no corrective epochs."
+            )
         if net.info_.closure or net.info_.create_graph:
             raise ValueError(
                 f"Networks are tuned together by optimizers that want gradients only. Got {net.info_.name!r}; use "
@@ -81,7 +99,15 @@ def tune_together(summands, target, weight, start, unit, epochs, random):
             parameter.grad = None
 
 
-def _step(summands, criterion, target, weight, start, unit, rows):
+def _step(
+    summands: Sequence[Summand],
+    criterion: Callable[..., torch.Tensor],
+    target: torch.Tensor,
+    weight: torch.Tensor,
+    start: torch.Tensor,
+    unit: float | None,
+    rows: torch.Tensor,
+) -> None:
     total = start[rows]
     for summand in summands:
         net = summand.net

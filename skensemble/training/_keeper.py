@@ -1,22 +1,34 @@
 """Between a `fused` block and its store: which fits are read, which are written, and what is told about it."""
 
+from __future__ import annotations
+
 import contextlib
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from skensemble import __version__
+from skensemble._types import SkorchNet, StrPath
 from skensemble.augmentation import Augmentation
+from skensemble.schedules import Schedule
 from skensemble.training._describe import Describer, hash_of
+from skensemble.training._job import Job
+from skensemble.training._ledger import Ledger, Progress
 from skensemble.training._member_state import Resume, member_state, optimizer_attributes, put_back
-from skensemble.training._pack import CannotStore, Damaged, to_bytes
+from skensemble.training._pack import CannotStore, Damaged, Packed, to_bytes
 from skensemble.training._store import CHECKPOINT, FIT, Store, read_file, write_file
 from skensemble.training._views import Checkpoint
+
+if TYPE_CHECKING:
+    from skensemble.training._work import FitWork
 
 _FORMAT = 1  # another one where the same description no longer means the same fit
 
@@ -44,7 +56,7 @@ class Kept:
     key: str
     what: str
     n_before: int
-    attributes: dict
+    attributes: dict[str, Packed]
     layers: str | None
     written: bool = False
 
@@ -67,7 +79,10 @@ class Keeper:
         If `every` is no positive number, or there is no store.
     """
 
-    def __init__(self, store, every, ledger):
+    store: Any  # a Store, or None
+    _told: set[str]
+
+    def __init__(self, store: Store | StrPath | None, every: float | None, ledger: Ledger) -> None:
         if every is not None and (isinstance(every, bool) or not isinstance(every, Real) or not every > 0):
             raise ValueError(f"checkpoint_every must be a positive number of seconds, or None. Got {every!r}.")
         if every is not None and store is None:
@@ -76,7 +91,7 @@ class Keeper:
         self._every, self._ledger = every, ledger
         self._told, self._lock = set(), threading.Lock()
 
-    def read(self, works, progress):
+    def read(self, works: list[FitWork], progress: Progress) -> list[FitWork]:
         """Finish from the store what is there.
 
         Parameters
@@ -106,19 +121,19 @@ class Keeper:
             left.append(work)
         return left
 
-    def finished(self, works):
+    def finished(self, works: Sequence[FitWork]) -> None:
         """Write the fits that have ended well."""
         for work in works:
             if work.finished and work.error is None:
                 self._write_fit(work)
 
-    def after_epoch(self, works):
+    def after_epoch(self, works: Sequence[FitWork]) -> Callable[[Any], None]:
         """Make what a stack of these works calls after each epoch."""
         if self.store is None or self._every is None:
             return lambda stack: None
         last = time.monotonic()
 
-        def write(stack):
+        def write(stack: Any) -> None:
             nonlocal last
             if time.monotonic() - last < self._every:
                 return
@@ -130,7 +145,7 @@ class Keeper:
 
         return write
 
-    def after_epoch_alone(self, work):
+    def after_epoch_alone(self, work: FitWork) -> Callable[[], None] | None:
         """Make what a net that trains alone calls after each epoch, or None where that is nothing."""
         if self.store is None or self._every is None:
             return None
@@ -139,7 +154,7 @@ class Keeper:
 
     # Which fits are kept, and under which key
 
-    def _begin(self, job, describer):
+    def _begin(self, job: Job, describer: Describer) -> Kept | None:
         try:
             return _kept(job, describer)
         except CannotStore as error:
@@ -148,13 +163,13 @@ class Keeper:
             self._refuse("what it depends on refers to itself")
         return None
 
-    def _refuse(self, reason):
+    def _refuse(self, reason: str) -> None:
         with self._lock:
             counts = self._ledger.not_stored
             counts[reason] = counts.get(reason, 0) + 1
         self._tell(f"A fit is trained, but not stored: {reason}.")
 
-    def _tell(self, message, once=None):
+    def _tell(self, message: str, once: str | None = None) -> None:
         with self._lock:
             known = (once or message) in self._told
             self._told.add(once or message)
@@ -163,10 +178,10 @@ class Keeper:
 
     # Files
 
-    def _path(self, work, suffix):
+    def _path(self, work: FitWork, suffix: str) -> Path:
         return self.store.path / f"{work.kept.key}{suffix}"
 
-    def _read_fit(self, work):
+    def _read_fit(self, work: FitWork) -> bool:
         """Take a finished fit from the store; return whether it was there."""
         job, net = work.job, work.job.net
         path, before = self._path(work, FIT), None
@@ -190,7 +205,7 @@ class Keeper:
             self._ledger.n_read += 1
         return True
 
-    def _read_checkpoint(self, work):
+    def _read_checkpoint(self, work: FitWork) -> None:
         """Let a fit go on from a checkpoint, where there is one that can be taken up."""
         job, net = work.job, work.job.net
         path, before = self._path(work, CHECKPOINT), None
@@ -214,11 +229,11 @@ class Keeper:
             if before is not None:
                 before.restore()
 
-    def _tell_damage(self, path, error):
+    def _tell_damage(self, path: Path, error: Exception) -> None:
         reason = str(error) if isinstance(error, Damaged) else f"it does not fit: {type(error).__name__}: {error}"
         self._tell(f"A file of the store is damaged or not its own: {path}, {reason}. The fit is trained again.")
 
-    def _write_fit(self, work):
+    def _write_fit(self, work: FitWork) -> None:
         if not work.kept or work.kept.written:
             return
         if work.kept.layers is not None:
@@ -234,11 +249,11 @@ class Keeper:
             with contextlib.suppress(OSError):
                 self._path(work, CHECKPOINT).unlink(missing_ok=True)
 
-    def _write_checkpoint(self, work, schedule):
+    def _write_checkpoint(self, work: FitWork, schedule: Schedule) -> None:
         if work.kept:
             self._write(work, CHECKPOINT, schedule)
 
-    def _write(self, work, suffix, schedule=None):
+    def _write(self, work: FitWork, suffix: str, schedule: Schedule | None = None) -> bool:
         path, kept = self._path(work, suffix), work.kept
         try:
             content = to_bytes(
@@ -264,14 +279,14 @@ class _Alone:
 
     ended = ()
 
-    def __init__(self, net):
+    def __init__(self, net: SkorchNet) -> None:
         self._net = net
 
-    def running(self):
+    def running(self) -> Iterator[tuple[int, SkorchNet, Schedule]]:
         yield 0, self._net, self._net.schedule_
 
 
-def _kept(job, describer):
+def _kept(job: Job, describer: Describer) -> Kept:
     """Describe a job; a `CannotStore` says why that cannot be done."""
     net = job.net
     if not job.seeded:

@@ -1,5 +1,7 @@
 """What was trained how: the records of a `fused` block, and its live bar."""
 
+from __future__ import annotations
+
 import sys
 from dataclasses import dataclass, field
 
@@ -28,7 +30,7 @@ class TrainedStack:
     n_rows: int
     n_epochs: int
     seconds: float
-    optimizers: tuple
+    optimizers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,14 @@ class TrainedAlone:
 class Ledger:
     """The records of a block; as a string, a short table."""
 
-    stacks: list = field(default_factory=list)
-    alone: list = field(default_factory=list)
+    stacks: list[TrainedStack] = field(default_factory=list)
+    alone: list[TrainedAlone] = field(default_factory=list)
     n_read: int = 0
     n_resumed: int = 0
     n_rerun: int = 0
-    not_stored: dict = field(default_factory=dict)
+    not_stored: dict[str, int] = field(default_factory=dict)
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{'networks':>8}  {'rows':>8}  {'epochs':>6}  {'seconds':>8}  trained"]
         for stack in self.stacks:
             lines.append(f"{_numbers(stack.n_members, stack)}  as one, by {', '.join(stack.optimizers)}")
@@ -75,7 +77,7 @@ class Ledger:
         return "\n".join(lines)
 
 
-def _numbers(n_members, record):
+def _numbers(n_members: int, record: TrainedStack | TrainedAlone) -> str:
     return f"{n_members:>8,}  {record.n_rows:>8,}  {record.n_epochs:>6,}  {record.seconds:>8.2f}"
 
 
@@ -92,28 +94,30 @@ class Progress:
         Whether to write to standard error.
     """
 
-    def __init__(self, show):
+    _bar: _Bar | None
+
+    def __init__(self, show: bool) -> None:
         self._show, self._bar, self._n_networks = show, None, 0
 
-    def start(self):
+    def start(self) -> None:
         """Begin a bar."""
         if self._show:
             self._bar = _Bar(total=0, unit=" epochs", file=sys.stderr)
 
-    def expect(self, n_epochs):
+    def expect(self, n_epochs: int) -> None:
         """Add epochs that are to come."""
         if self._bar is not None:
             self._bar.total += n_epochs
             self._bar.refresh()
 
-    def advance(self, n_epochs, n_networks=0):
+    def advance(self, n_epochs: int, n_networks: int = 0) -> None:
         """Take note of epochs, and of networks, that are done."""
         if self._bar is not None:
             self._n_networks += n_networks
             self._bar.set_postfix_str(f"{self._n_networks} networks done", refresh=False)
             self._bar.update(n_epochs)
 
-    def stop(self):
+    def stop(self) -> None:
         """End the bar."""
         if self._bar is not None:
             self._bar.close()

@@ -1,16 +1,22 @@
 """What training has made of a net so far, as data: taken from one, and put into another that has not trained yet."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import BuiltinFunctionType, FunctionType
+from typing import Any
 
 import torch
 
+from skensemble._types import SkorchNet, State
+from skensemble.schedules import Schedule
 from skensemble.training._pack import CannotStore, Packed, pack
 
 
 @cache
-def _of_every_optimizer():
+def _of_every_optimizer() -> set[str]:
     """Attributes that each has; asked late, since torch's first optimizer imports its compiler."""
     return {*vars(torch.optim.Optimizer([torch.zeros(1)], {})), "step", "_opt_called"}
 
@@ -30,12 +36,14 @@ class Resume:
     n_epochs: int
     packed: Packed
 
-    def state(self):
+    def state(self) -> State:
         """A copy of the state."""
         return self.packed.value()
 
 
-def member_state(net, n_before, attributes, schedule=None):
+def member_state(
+    net: SkorchNet, n_before: int, attributes: Mapping[str, Packed], schedule: Schedule | None = None
+) -> State:
     """Tell what training has made of a net.
 
     Parameters
@@ -70,7 +78,7 @@ def member_state(net, n_before, attributes, schedule=None):
     return state
 
 
-def put_back(net, state):
+def put_back(net: SkorchNet, state: State) -> None:
     """Put a `member_state` into a net that has begun to train the same job.
 
     Parameters
@@ -106,7 +114,7 @@ def put_back(net, state):
             net.average_.take(state["average"])
 
 
-def optimizer_attributes(optimizer):
+def optimizer_attributes(optimizer: torch.optim.Optimizer) -> dict[str, Packed]:
     """Tell what an optimizer keeps in attributes of its own, beside its state: a dict, by name, of packed values.
 
     Raises
@@ -125,7 +133,7 @@ def optimizer_attributes(optimizer):
     return attributes
 
 
-def attributes_of_its_own(optimizer):
+def attributes_of_its_own(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """What an optimizer keeps beside what each does, functions left aside: a dict, by name."""
     return {
         name: value
@@ -134,13 +142,13 @@ def attributes_of_its_own(optimizer):
     }
 
 
-def _tensors(net):
+def _tensors(net: SkorchNet) -> Iterator[tuple[str, torch.Tensor]]:
     for prefix, part in (("module", net.module_), ("criterion", net.criterion_)):
         for name, tensor in (*part.named_parameters(), *part.named_buffers()):
             yield f"{prefix}.{name}", tensor
 
 
-def optimizer_state(optimizer):
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, list[Any]]:
     """Tell the state of an optimizer, parameters by their places, and the settings of its groups."""
     places = {id(p): i for i, p in enumerate(_parameters(optimizer))}
     state = []
@@ -155,7 +163,7 @@ def optimizer_state(optimizer):
     return {"state": state, "settings": settings}
 
 
-def _changed(optimizer, attributes):
+def _changed(optimizer: torch.optim.Optimizer, attributes: Mapping[str, Packed]) -> dict[str, Any]:
     return {
         name: packed.value()
         for name, packed in optimizer_attributes(optimizer).items()
@@ -163,7 +171,7 @@ def _changed(optimizer, attributes):
     }
 
 
-def _put_back_optimizer(optimizer, kept):
+def _put_back_optimizer(optimizer: torch.optim.Optimizer, kept: State) -> None:
     parameters = _parameters(optimizer)
     optimizer.state.clear()
     for is_of_parameter, key, value in kept["state"]:
@@ -176,5 +184,5 @@ def _put_back_optimizer(optimizer, kept):
         setattr(optimizer, name, value)
 
 
-def _parameters(optimizer):
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]

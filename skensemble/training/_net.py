@@ -1,11 +1,15 @@
 """The skorch net of a member: skorch's loop, history and callbacks over batches that are one indexing of a tensor."""
 
+from __future__ import annotations
+
 import dis
 import io
 import math
 import pickle
 import warnings
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Self
 
 import skorch
 import torch
@@ -14,18 +18,22 @@ from skorch.callbacks import Callback, EpochScoring, EpochTimer, LRScheduler, Pr
 from skorch.utils import data_from_dataset, get_map_location, to_numpy, to_tensor
 
 from skensemble._random import Draw, drawing
+from skensemble._types import SkorchNet, State
 from skensemble.averaging import WeightAverage
 from skensemble.regularizers import Rules
 from skensemble.schedules import Schedule
 from skensemble.training._batches import Batches
 from skensemble.training._best_epoch import state_of
-from skensemble.training._job import Rows, check_output
+from skensemble.training._job import Job, Rows, check_output
 from skensemble.training._member_state import put_back
 from skensemble.training._regularization import Regularization, regularized_pass
 
 EVALUATION_ROWS = 8192
 ROW_BLOCK = 16
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+
+
+_Skorch: Any = object  # a base of which type checkers know nothing, as of skorch
 
 
 class StopTraining(Exception):
@@ -36,7 +44,7 @@ class Interrupted(Exception):
     """Training was called off."""
 
 
-class NetMixin:
+class NetMixin(_Skorch):
     """A skorch net that trains from a `Job`: weighted rows, own random stream, early stopping on the loss.
 
     `optimizer` is our spec, built here over named parameters. The attributes below are set before `initialize`.
@@ -65,9 +73,10 @@ class NetMixin:
         Epochs of the last fit; whether the stream began at a fixed seed.
     """
 
-    n_cycles_, rules_, averaging_, snapshots_, seeded_ = 1, Rules(), None, (), False
+    n_cycles_, rules_, averaging_, seeded_ = 1, Rules(), None, False
+    snapshots_: Any = ()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: State) -> None:
         """Take up a pickled state, also where skorch (before 1.2) asks torch to refuse all but weights."""
         try:
             super().__setstate__(state)
@@ -78,11 +87,11 @@ class NetMixin:
             self.__dict__.update(state)
 
     @property
-    def _default_callbacks(self):
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
         callbacks = [("epoch_timer", EpochTimer())]
         return [*callbacks, ("print_log", PrintLog())] if self.verbose else callbacks
 
-    def initialize_optimizer(self, triggered_directly=None):
+    def initialize_optimizer(self, triggered_directly: bool | None = None) -> Self:
         """Build the optimizer from its spec."""
         if not any(parameter.requires_grad for parameter in self.module_.parameters()):
             raise ValueError(
@@ -94,11 +103,11 @@ class NetMixin:
         return self
 
     @property
-    def needs_batch_events(self):
+    def needs_batch_events(self) -> list[str]:
         """Names of callbacks that listen to batches, and so cannot take part in a stack."""
         return batch_listeners(self, in_stack=True)
 
-    def notify(self, method_name, **kwargs):
+    def notify(self, method_name: str, **kwargs: Any) -> None:
         """Call the callbacks; an epoch's end is also where early stopping and divergence are looked at."""
         over = False
         if method_name == "on_epoch_end":
@@ -116,7 +125,7 @@ class NetMixin:
         if method_name == "on_epoch_end" and self.after_epoch_ is not None:
             self.after_epoch_()
 
-    def _end_epoch(self):
+    def _end_epoch(self) -> bool:
         loss = self.history[-1, "train_loss"]
         valid_loss = self.history[-1].get("valid_loss")
         self.tell_divergence(list(self.history))
@@ -129,16 +138,16 @@ class NetMixin:
         with self.averaged():
             return self.best_.update(len(self.history), valid_loss, self.module_)
 
-    def averaged(self):
+    def averaged(self) -> AbstractContextManager[None]:
         """Let the module have its averaged weights in a block, where there are any."""
         return nullcontext() if self.average_ is None else self.average_.applied()
 
-    def after_training_epoch(self):
+    def after_training_epoch(self) -> None:
         """Take an epoch's weights into the average."""
         if self.average_ is not None:
             self.average_.after_epoch()
 
-    def tell_divergence(self, history):
+    def tell_divergence(self, history: list[Any]) -> None:
         """Warn, or raise an error, if the loss of a history's last epoch is not finite."""
         loss = history[-1]["train_loss"]
         if math.isfinite(loss):
@@ -150,13 +159,13 @@ class NetMixin:
         if len(history) < 2 or math.isfinite(history[-2]["train_loss"]):
             warnings.warn(f"{where}. {remedy}", ConvergenceWarning, stacklevel=2)
 
-    def tell_divergence_since(self, n_before):
+    def tell_divergence_since(self, n_before: int) -> None:
         """Warn of the epochs after `n_before` as training did, where that was not here."""
         history = list(self.history)
         for n_epochs in range(n_before + 1, len(history) + 1):
             self.tell_divergence(history[:n_epochs])
 
-    def record_loss(self, prefix, loss):
+    def record_loss(self, prefix: str, loss: float) -> None:
         """Record an epoch's mean loss under "train" or "valid", and whether it is the least so far."""
         if not self.history[-1]["batches"]:
             self.history.new_batch()  # empty: Checkpoint formats its file names with the last batch
@@ -164,21 +173,21 @@ class NetMixin:
         self.history.record(f"{prefix}_loss_best", loss < self.least_[prefix])
         self.least_[prefix] = min(self.least_[prefix], loss)
 
-    def get_split_datasets(self, X, y=None, **params):
+    def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> tuple[Rows, Rows | None]:
         """Return the rows that train and those that validate."""
         return self.job_.train, self.job_.valid
 
-    def get_iterator(self, dataset, training=False):
+    def get_iterator(self, dataset: Any, training: bool = False) -> Batches:
         """Return the batches of a dataset; in training in the order that the stream gives."""
         if training:
             size = len(dataset) if self.batch_size == -1 else self.batch_size
             return Batches(dataset, size, self.stream_)
         return Batches(dataset, EVALUATION_ROWS)
 
-    def check_data(self, X, y=None):
+    def check_data(self, X: Any, y: Any = None) -> None:
         """Accept anything: the estimator has checked the data."""
 
-    def infer(self, x, **params):
+    def infer(self, x: Any, **params: Any) -> torch.Tensor:
         """Return the module's output for a batch."""
         with self.stream_.foreign() if self.foreign_ and self.module_.training else nullcontext():
             if type(x) is torch.Tensor and x.device.type == self.device:
@@ -188,7 +197,7 @@ class NetMixin:
         check_output(output, len(x), self.n_outputs_)
         return output
 
-    def get_loss(self, y_pred, y_true, X=None, training=False):
+    def get_loss(self, y_pred: torch.Tensor, y_true: Any, X: Any = None, training: bool = False) -> torch.Tensor:
         """Return ``sum(weight * loss) / n_rows`` of a batch; `y_true` is targets, perhaps with weights and offsets."""
         target, weight, *offset = y_true if isinstance(y_true, (tuple, list)) else (y_true, None)
         losses = self.criterion_(y_pred + offset[0] if offset else y_pred, target)
@@ -197,7 +206,7 @@ class NetMixin:
         total = weight.dot(losses) if weight.dtype is losses.dtype else (weight * losses).sum()
         return total / len(losses)
 
-    def train_step_single(self, batch, **fit_params):
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute a batch's loss and gradients."""
         X, y = batch
         if self.listened_to_:
@@ -210,16 +219,16 @@ class NetMixin:
             loss.backward(create_graph=self.info_.create_graph)
         return {"loss": loss, "y_pred": y_pred}
 
-    def step_optimizer(self):
+    def step_optimizer(self) -> None:
         """Take an optimizer step from the gradients that are there, in the member's own random stream."""
         with self.stream_.foreign() if self.info_.may_draw else nullcontext():
             self.optimizer_.step()
 
-    def _step_optimizer(self, step_fn):
+    def _step_optimizer(self, step_fn: Callable[..., dict[str, Any]]) -> None:
         with self.stream_.foreign() if self.info_.may_draw else nullcontext():
             super()._step_optimizer(step_fn)
 
-    def train_step(self, batch, **fit_params):
+    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Take an optimizer step on a batch, then move the learning rate."""
         if self.interrupted_():
             raise Interrupted
@@ -234,13 +243,15 @@ class NetMixin:
         self.after_step()
         return step
 
-    def after_step(self):
+    def after_step(self) -> None:
         """Move the learning rate, and take the weights into their average."""
         self.schedule_.after_step()
         if self.average_ is not None:
             self.average_.after_step()
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Callable[..., dict[str, Any]], **fit_params: Any
+    ) -> None:
         """Go through the batches once and record the mean loss; batch events only where a callback listens."""
         if iterator is None:
             return
@@ -258,14 +269,16 @@ class NetMixin:
         if training:
             self.after_training_epoch()
 
-    def validation_step(self, batch, **fit_params):
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Compute the loss of a batch of validation rows."""
         X, y = batch
         with torch.no_grad():
             y_pred = self.infer(X, **fit_params)
             return {"loss": self.get_loss(y_pred, y, X=X), "y_pred": y_pred}
 
-    def begin(self, job, interrupted=lambda: False, after_epoch=None):
+    def begin(
+        self, job: Job, interrupted: Callable[[], bool] = lambda: False, after_epoch: Callable[[], None] | None = None
+    ) -> None:
         """Make ready to train a job; `interrupted` is asked before every step whether to give up."""
         self.job_, self.best_, self.interrupted_, self.after_epoch_ = job, job.best, interrupted, after_epoch
         self.listened_to_ = bool(batch_listeners(self))
@@ -281,7 +294,7 @@ class NetMixin:
         if job.resume is not None:
             put_back(self, job.resume.state())
 
-    def finish(self):
+    def finish(self) -> None:
         """Keep the best epoch's parameters, let go of the data, and be ready to predict."""
         if self.info_.has_modes:
             self.optimizer_.eval()  # first, since it moves the weights
@@ -292,31 +305,32 @@ class NetMixin:
             self.average_.settle()
         self.let_go()
 
-    def let_go(self):
+    def let_go(self) -> None:
         """Let go of the data, and be ready to predict."""
         self._set_training(False)
         for parameter in self.module_.parameters():
             parameter.grad = None
-        self.job_ = self.schedule_ = self.interrupted_ = self.average_ = self.regular_ = self.after_epoch_ = None
+        nothing: Any = None
+        self.job_ = self.schedule_ = self.interrupted_ = self.average_ = self.regular_ = self.after_epoch_ = nothing
 
 
 class _NamedRows(skorch.dataset.Dataset):
     """`Rows` as a dataset of skorch, whose scorings ask it for its X and y."""
 
-    def __init__(self, rows):
+    def __init__(self, rows: Rows) -> None:
         self.rows = rows
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         return self.rows[i]
 
     X = property(lambda self: self.rows.X)
     y = property(lambda self: self.rows.y)
 
 
-def as_skorch_knows_it(value):
+def as_skorch_knows_it(value: Any) -> Any:
     """What callbacks are handed: datasets with X and y, and batches of X and y without weights."""
     if isinstance(value, Rows):
         return _NamedRows(value)
@@ -334,14 +348,14 @@ class RegressorNet(NetMixin, skorch.NeuralNetRegressor):
 
 
 @contextmanager
-def _silent_about_cycles():
+def _silent_about_cycles() -> Iterator[None]:
     """Keep torch from warning of ``create_graph``: gradients are set to None before every step."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Using backward\\(\\) with create_graph=True")
         yield
 
 
-def batch_listeners(net, in_stack=False):
+def batch_listeners(net: SkorchNet, in_stack: bool = False) -> list[str]:
     """The names of a skorch net's callbacks that listen to batches; in a stack a progress bar can do without them."""
     return [
         name
@@ -350,7 +364,7 @@ def batch_listeners(net, in_stack=False):
     ]
 
 
-def complete_bars(net):
+def complete_bars(net: SkorchNet) -> None:
     """Move skorch's progress bars to the end of an epoch whose batches they were not told of."""
     for _, callback in net.callbacks_:
         bar = getattr(callback, "pbar_", None) if type(callback) is ProgressBar else None
@@ -358,7 +372,7 @@ def complete_bars(net):
             bar.update(bar.total - bar.n)
 
 
-def _listens_to_batches(callback):
+def _listens_to_batches(callback: Callback) -> bool:
     if type(callback) is LRScheduler and callback.step_every == "epoch":
         return False  # its method for the end of a batch does nothing then
     return any(
@@ -367,7 +381,7 @@ def _listens_to_batches(callback):
     )
 
 
-def losses_of(net):
+def losses_of(net: SkorchNet) -> Callable[..., torch.Tensor]:
     """A plain skorch net's loss, with its own reduction, as a callable of outputs and targets."""
     if type(net).get_loss not in (skorch.NeuralNet.get_loss, skorch.NeuralNetClassifier.get_loss):
         return net.get_loss
@@ -379,26 +393,26 @@ def losses_of(net):
 class _LikelihoodLoss(torch.nn.Module):
     """The loss of a `NeuralNetClassifier` whose module returns probabilities."""
 
-    def __init__(self, criterion):
+    def __init__(self, criterion: torch.nn.NLLLoss) -> None:
         super().__init__()
         self.criterion, self.reduction = criterion, criterion.reduction
 
-    def forward(self, output, target):
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return ``-log(output + eps)`` at the targets."""
         self.criterion.reduction = self.reduction
         return self.criterion(torch.log(output + torch.finfo(output.dtype).eps), target)
 
 
-def table_of(dataset, device):
+def table_of(dataset: Any, device: str | torch.device) -> list[torch.Tensor]:
     """X and y of a skorch dataset as tensors."""
     return [to_tensor(to_numpy(column), device=device) for column in data_from_dataset(dataset)]
 
 
-def ends_training(method_name, error):
+def ends_training(method_name: str, error: BaseException) -> bool:
     """Whether a KeyboardInterrupt is a callback's way to stop training, by a `raise`, and not a signal."""
     if method_name != "on_epoch_end":
         return False
-    traceback = error.__traceback__
+    traceback: Any = error.__traceback__
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
     instruction = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]

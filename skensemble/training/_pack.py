@@ -4,10 +4,13 @@ A file is a line that says what it is, with the checksum of the rest, then the l
 tensors as safetensors.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -38,14 +41,14 @@ class Packed:
         What JSON cannot hold.
     """
 
-    plain: object
-    tensors: dict
+    plain: Any
+    tensors: dict[str, torch.Tensor]
 
-    def value(self):
+    def value(self) -> Any:
         """A new copy of the value."""
         return unpack(self.plain, self.tensors)
 
-    def equals(self, other):
+    def equals(self, other: Packed) -> bool:
         """Whether another value is the same to the last bit, up to its device."""
         return (
             self.plain == other.plain
@@ -57,12 +60,12 @@ class Packed:
         )
 
 
-def bytes_of(tensor):
+def bytes_of(tensor: torch.Tensor) -> memoryview:
     """The numbers of a contiguous tensor on the CPU, as they are in memory."""
-    return memoryview(tensor.detach().reshape(-1).view(torch.uint8).numpy())
+    return tensor.detach().reshape(-1).view(torch.uint8).numpy().data
 
 
-def pack(value):
+def pack(value: Any) -> tuple[Any, dict[str, torch.Tensor]]:
     """Turn a value into what JSON can hold, and the tensors that it cannot.
 
     Parameters
@@ -82,11 +85,11 @@ def pack(value):
     CannotStore
         If there is anything else in it.
     """
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     return _pack(value, tensors), tensors
 
 
-def _pack(value, tensors):
+def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, torch.Tensor):
@@ -110,14 +113,14 @@ def _pack(value, tensors):
     raise CannotStore(f"it holds a value of class {type(value).__name__}")
 
 
-def _strides(tensor):
+def _strides(tensor: torch.Tensor) -> list[int] | None:
     """The order of a tensor in memory, where it is not the usual one: matrix products depend on it by a last bit."""
     steps = list(tensor.stride())
     extent = 1 + sum((size - 1) * step for size, step in zip(tensor.shape, steps, strict=True))
     return None if tensor.is_contiguous() or 0 in steps or extent != tensor.numel() else steps
 
 
-def unpack(plain, tensors):
+def unpack(plain: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """Turn what `pack` has made into the value again.
 
     Parameters
@@ -161,7 +164,7 @@ def unpack(plain, tensors):
     return deque((unpack(item, tensors) for item in plain["deque"]), plain["maxlen"])
 
 
-def to_bytes(value, name, what):
+def to_bytes(value: Any, name: str, what: str) -> bytes:
     """Turn a value into the bytes of a file.
 
     Parameters
@@ -184,7 +187,7 @@ def to_bytes(value, name, what):
     return f"{MAGIC} {_checksum(name, what, body)} {what}\n".encode() + body
 
 
-def from_bytes(content, name):
+def from_bytes(content: bytes, name: str) -> Packed:
     """Read what is in the bytes of a file; nothing of it is used before the checksum is found right.
 
     Parameters
@@ -215,7 +218,7 @@ def from_bytes(content, name):
         raise Damaged(f"it cannot be read: {type(error).__name__}") from error
 
 
-def first_line(line):
+def first_line(line: bytes) -> list[str]:
     """The parts of a file's first line: the format, the checksum, and what it is, as JSON.
 
     Raises
@@ -232,7 +235,7 @@ def first_line(line):
     return parts
 
 
-def _checksum(name, what, body):
+def _checksum(name: str, what: str, body: bytes) -> str:
     digest = hashlib.sha256(f"{name} {what}\n".encode())
     digest.update(body)
     return digest.hexdigest()

@@ -1,7 +1,11 @@
 """Jobs as bytes for other processes, which need not have the classes of a notebook or a script."""
 
+from __future__ import annotations
+
 import io
 import pickle
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import cloudpickle
 import torch
@@ -9,19 +13,21 @@ import torch
 from skensemble.training._member_state import attributes_of_its_own
 from skensemble.training._net import NetMixin
 
+T = TypeVar("T")
+
 
 class _Pickler(cloudpickle.Pickler):
     """Pickles nets and optimizers whole, and leaves out some tensors."""
 
-    def __init__(self, file, left_out):
+    def __init__(self, file: io.BytesIO, left_out: dict[int, tuple[int, str]]) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self._left_out = left_out
 
-    def persistent_id(self, value):
+    def persistent_id(self, value: Any) -> tuple[int, str] | None:
         """Name a tensor that is left out."""
         return self._left_out.get(id(value))
 
-    def reducer_override(self, value):
+    def reducer_override(self, value: Any) -> Any:
         """Take apart what would lose something by its own way of pickling."""
         if isinstance(value, NetMixin):  # skorch's way knows classes by their names only
             return _new, (type(value),), vars(value), None, None, _update
@@ -31,31 +37,31 @@ class _Pickler(cloudpickle.Pickler):
         return super().reducer_override(value)
 
 
-def _new(kind):
+def _new(kind: type[T]) -> T:
     return kind.__new__(kind)
 
 
-def _update(net, state):
+def _update(net: Any, state: dict[str, Any]) -> None:
     vars(net).update(state)
 
 
-def _update_optimizer(optimizer, state):
+def _update_optimizer(optimizer: torch.optim.Optimizer, state: tuple[Any, dict[str, Any]]) -> None:
     of_torch, own = state
     optimizer.__setstate__(of_torch)
     vars(optimizer).update(own)
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file, tensors):
+    def __init__(self, file: io.BytesIO, tensors: Sequence[torch.Tensor]) -> None:
         super().__init__(file)
         self._tensors = tensors
 
-    def persistent_load(self, place):
+    def persistent_load(self, place: tuple[int, str]) -> torch.Tensor:
         i, device = place
         return self._tensors[i].to(device)
 
 
-def dumps(value, left_out=()):
+def dumps(value: Any, left_out: Sequence[torch.Tensor] = ()) -> bytes:
     """Pickle a value, with nets in it.
 
     Parameters
@@ -74,6 +80,6 @@ def dumps(value, left_out=()):
     return file.getvalue()
 
 
-def loads(content, left_out=()):
+def loads(content: bytes, left_out: Sequence[torch.Tensor] = ()) -> Any:
     """Take up what `dumps` has written, with the tensors that were left out."""
     return _Unpickler(io.BytesIO(content), left_out).load()

@@ -1,11 +1,17 @@
 """Plain skorch nets in a stack: what `fit_together` makes of them."""
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from skensemble._random import Stream
+from skensemble._types import SkorchNet
 from skensemble.optimizers import Optimizer
 from skensemble.regularizers import Rules
 from skensemble.schedules import Schedule
@@ -46,11 +52,11 @@ class PlainNet:
     n_outputs_ = lr_schedule_ = lr = best_ = None
     shares = False
 
-    def __init__(self, net, X, y, seed):
+    def __init__(self, net: SkorchNet, X: Any, y: Any, seed: int) -> None:
         self.skorch_net, self._data = net, (X, y)
         self.stream_ = Stream(seed)
         if not net.get_params_for("iterator_train").get("shuffle", False):
-            self.stream_.shuffle = _InOrder
+            self.stream_.shuffle = cast("np.random.Generator", _InOrder)
         self.batch_size = net.get_params_for("iterator_train").get("batch_size", net.batch_size)
         self.callbacks = [] if net.callbacks in (None, "disable") else net.callbacks
         self.criterion_ = RowLosses(losses_of(net))
@@ -63,17 +69,21 @@ class PlainNet:
     needs_batch_events = property(lambda self: batch_listeners(self.skorch_net, in_stack=True))
     rules_, average_, n_cycles_, n_done_ = Rules(), None, 1, 0
 
-    def begin(self, job, interrupted=lambda: False, after_epoch=None):
+    job_: Any
+
+    def begin(
+        self, job: Job, interrupted: Callable[[], bool] = lambda: False, after_epoch: Callable[[], None] | None = None
+    ) -> None:
         """Make ready to train a job."""
         self.job_, self.schedule_ = job, Schedule(None, None, 1)
         self._caching, self.skorch_net.use_caching = self.skorch_net.use_caching, False
 
-    def finish(self):
+    def finish(self) -> None:
         """Let go of the job."""
         self.skorch_net.use_caching = self._caching
         self.job_ = None
 
-    def notify(self, method_name, **kwargs):
+    def notify(self, method_name: str, **kwargs: Any) -> None:
         """Call the callbacks; one that stops training stops this net alone."""
         if "X" in kwargs:
             kwargs = dict(zip("Xy", self._data, strict=True))
@@ -87,7 +97,7 @@ class PlainNet:
                 raise
             raise StopTraining from None
 
-    def record_loss(self, prefix, loss):
+    def record_loss(self, prefix: str, loss: float) -> None:
         """Record an epoch's mean loss as that of one large batch, from which skorch's own scoring takes it."""
         if not self.history[-1]["batches"]:
             self.history.new_batch()
@@ -95,7 +105,7 @@ class PlainNet:
         self.history.record_batch(f"{prefix}_loss", loss)
         self.history.record_batch(f"{prefix}_batch_size", len(rows))
 
-    def fit_loop(self, rows, epochs):
+    def fit_loop(self, rows: Rows, epochs: int) -> None:
         """Train alone, by skorch's own loop."""
         try:
             self.skorch_net.fit_loop(*self._data, epochs=epochs)
@@ -104,20 +114,20 @@ class PlainNet:
                 raise
             raise StopTraining from None
 
-    def step_optimizer(self):
+    def step_optimizer(self) -> None:
         """Take an optimizer step."""
         self.optimizer_.step()
 
-    def initialize_optimizer(self):
+    def initialize_optimizer(self) -> None:
         """Begin anew with the optimizer."""
         self.skorch_net.initialize_optimizer()
 
-    def initialize_callbacks(self):
+    def initialize_callbacks(self) -> None:
         """Begin anew with the callbacks."""
         self.skorch_net.initialize_callbacks()
 
 
-def fit_together(nets, X, y):
+def fit_together(nets: list[SkorchNet], X: ArrayLike | torch.Tensor, y: ArrayLike | torch.Tensor) -> list[SkorchNet]:
     """Fit plain skorch nets on the same data as one stack.
 
     What a stack cannot hold, such as callbacks on batches or recurrent layers, is trained by skorch's own loop. A net
@@ -173,12 +183,12 @@ def fit_together(nets, X, y):
     return nets
 
 
-def _parts(net):
+def _parts(net: SkorchNet) -> list[Any]:
     """What skorch takes over as it is, so that two nets may share it."""
     return [net.module_, *(callback for _, callback in net.callbacks_)]
 
 
-def _work(net, X, y):
+def _work(net: SkorchNet, X: Any, y: Any) -> FitWork:
     plain = PlainNet(net, X, y, int(torch.randint(2**31, ())))
     train, valid = net.get_split_datasets(X, y)
     columns = [table_of(rows, net.device) for rows in (train, valid) if rows is not None]
@@ -186,11 +196,11 @@ def _work(net, X, y):
     table = [torch.cat(parts) for parts in zip(*columns, strict=True)]
     rows = torch.arange(sum(sizes), device=table[0].device).split(sizes)
     table.append(torch.ones(sum(sizes), dtype=torch.float32, device=table[0].device))
-    parts = [Rows(*table, index) for index in rows]
+    parts = [Rows(table[0], table[1], table[2], index) for index in rows]
     return FitWork(Job(plain, parts[0], parts[1] if len(parts) > 1 else None, net.max_epochs), 0)
 
 
-def _spec_of(optimizer):
+def _spec_of(optimizer: torch.optim.Optimizer) -> Optimizer:
     """The spec of an optimizer that is there already."""
     spec = Optimizer(type(optimizer))
     known = set(spec.info.settings)

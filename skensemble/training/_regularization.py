@@ -3,15 +3,23 @@
 A member draws from its own stream, for its real rows only, so that its numbers are the same in any stack.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from skensemble._layers import ScaledNetwork
+from skensemble._types import Floats, SkorchNet
 from skensemble.augmentation import Augmentation
-from skensemble.regularizers import clip_by_norm, draw_box, norm_penalty, weight_names
+from skensemble.regularizers import Rules, clip_by_norm, draw_box, norm_penalty, weight_names
+
+Targets: TypeAlias = list[tuple[torch.Tensor, torch.Tensor]]
+"""Targets and their weights; a mixture has several."""
 
 
 class Regularization:
@@ -28,9 +36,9 @@ class Regularization:
         Whether any member's weights are noisy in training.
     """
 
-    def __init__(self, rules):
+    def __init__(self, rules: Sequence[Rules]) -> None:
         self.rules = rules
-        self._first = {}
+        self._first: dict[int, Regularization] = {}
         self._augments = any(rule.augment is not None for rule in rules)
         self._mixes = any(rule.mixup or rule.cutmix for rule in rules)
         self._cuts = any(rule.cutmix for rule in rules)
@@ -47,18 +55,27 @@ class Regularization:
         self.adds_weight_noise = any(rule.weight_noise.std for rule in rules)
         self._max_norm = torch.tensor([rule.grad_clip or np.inf for rule in rules], dtype=torch.float64)
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         """Whether any member has any rule."""
         changes_rows = self._augments or self._mixes or self._adds_input_noise
         return changes_rows or self._smooths or self._penalizes or self._clips or self.adds_weight_noise
 
-    def first(self, n):
+    def first(self, n: int) -> Regularization:
         """Return the rules of the first `n` members."""
         if n not in self._first:
             self._first[n] = Regularization(self.rules[:n]) if n < len(self.rules) else self
         return self._first[n]
 
-    def batch(self, X, y, weight, offset, streams, sizes, scale=None):
+    def batch(
+        self,
+        X: torch.Tensor,
+        y: torch.Tensor,
+        weight: torch.Tensor,
+        offset: torch.Tensor | None,
+        streams: Sequence[Any],
+        sizes: Sequence[int],
+        scale: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, Targets, torch.Tensor | None]:
         """Change a batch: augment rows, mix them, add noise to them, in this order.
 
         Parameters
@@ -94,8 +111,8 @@ class Regularization:
             X = self._noisy_inputs(X, streams, sizes, scale)
         return X, targets, offset
 
-    def _augmented(self, X, streams, sizes):
-        groups = {}
+    def _augmented(self, X: torch.Tensor, streams: Sequence[Any], sizes: Sequence[int]) -> torch.Tensor:
+        groups: dict[Any, list[int]] = {}
         for k, (rule, stream) in enumerate(zip(self.rules, streams, strict=True)):
             if rule.augment is not None and stream is not None:
                 # of built-in rules only their names matter once all is drawn
@@ -107,7 +124,7 @@ class Regularization:
             if isinstance(key, str):
                 drawn = [self.rules[k].augment.draw(sizes[k], shape, streams[k].changes) for k in members]
                 rows = torch.cat([X[k, : sizes[k]] for k in members])
-                changed = augment.apply(rows.reshape(-1, *shape), np.concatenate(drawn))
+                changed = augment.apply(rows.reshape(-1, *cast("tuple[int, ...]", shape)), np.concatenate(drawn))
             else:
                 rows = X[key, : sizes[key]]
                 with torch.no_grad(), streams[key].foreign():
@@ -118,7 +135,15 @@ class Regularization:
                 X[k, : sizes[k]] = part
         return X
 
-    def _mixed(self, X, y, weight, offset, streams, sizes):
+    def _mixed(
+        self,
+        X: torch.Tensor,
+        y: torch.Tensor,
+        weight: torch.Tensor,
+        offset: torch.Tensor | None,
+        streams: Sequence[Any],
+        sizes: Sequence[int],
+    ) -> tuple[torch.Tensor, Targets, torch.Tensor | None]:
         n_members, n_rows = X.shape[:2]
         partner = np.tile(np.arange(n_rows), (n_members, 1))
         mask = np.zeros((n_members, X[0, 0].numel()), bool)
@@ -131,16 +156,16 @@ class Regularization:
             alpha = rule.cutmix if cuts else rule.mixup
             shares[k] = rng.beta(alpha, alpha)
             if cuts:
-                mask[k], shares[k] = draw_box(rule.image_shape, shares[k], rng)
+                mask[k], shares[k] = draw_box(cast("tuple[int, ...]", rule.image_shape), shares[k], rng)
             else:
                 blended[k] = shares[k]
             partner[k, : sizes[k]] = rng.permutation(sizes[k])
         flat = torch.from_numpy((partner + n_rows * np.arange(n_members)[:, None]).reshape(-1)).to(X.device)
 
-        def partners(values):
+        def partners(values: torch.Tensor) -> torch.Tensor:
             return values.flatten(0, 1).index_select(0, flat).reshape(values.shape)
 
-        def blend(values, shares):
+        def blend(values: torch.Tensor, shares: Floats) -> torch.Tensor:
             shares = torch.from_numpy(shares).to(values).reshape(-1, *[1] * (values.dim() - 1))
             return torch.lerp(partners(values), values, shares)
 
@@ -155,7 +180,9 @@ class Regularization:
         own = torch.from_numpy(shares).to(weight)[:, None]
         return mixed, [(y, own * weight), (partners(y), (1 - own) * partners(weight))], offset
 
-    def _noisy_inputs(self, X, streams, sizes, scale):
+    def _noisy_inputs(
+        self, X: torch.Tensor, streams: Sequence[Any], sizes: Sequence[int], scale: torch.Tensor | None
+    ) -> torch.Tensor:
         noise = torch.zeros(X.shape, dtype=X.dtype)
         for k, (rule, stream) in enumerate(zip(self.rules, streams, strict=True)):
             if rule.input_noise and stream is not None:
@@ -165,7 +192,7 @@ class Regularization:
             factor = factor * scale.unsqueeze(1)
         return torch.addcmul(X, noise.to(X.device), factor)
 
-    def noisy(self, weights, streams):
+    def noisy(self, weights: Mapping[str, torch.Tensor], streams: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Add noise to weights.
 
         Parameters
@@ -196,7 +223,9 @@ class Regularization:
             noisy[name] = weight + factor * part.reshape(weight.shape)
         return noisy
 
-    def losses(self, row_losses, output, targets):
+    def losses(
+        self, row_losses: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], output: torch.Tensor, targets: Targets
+    ) -> torch.Tensor:
         """Weighted losses of rows, with smoothed labels.
 
         Parameters
@@ -212,18 +241,19 @@ class Regularization:
         -------
         losses : Tensor of shape (n_members, n_rows)
         """
-        share = self._smoothing.to(output)[:, None] if self._smooths else None
-        total = 0
+        share: Any = self._smoothing.to(output)[:, None] if self._smooths else None
+        total: Any = 0
         for y, weight in targets:
             if self._smooths and y.is_floating_point():
                 y = torch.lerp(y, torch.full_like(y, 0.5), share[:, :, None])
             losses = row_losses(output, y)
             if self._smooths and not y.is_floating_point():
-                losses = torch.lerp(losses, -F.log_softmax(output, -1).mean(-1), share)
+                heads = output.unflatten(-1, (self.rules[0].n_heads, -1))
+                losses = torch.lerp(losses, -F.log_softmax(heads, -1).mean((-1, -2)), share)
             total = total + weight * losses
         return total
 
-    def penalty(self, weights):
+    def penalty(self, weights: Sequence[torch.Tensor]) -> torch.Tensor | None:
         """The norm penalty of each member.
 
         Parameters
@@ -238,7 +268,7 @@ class Regularization:
             return None
         return norm_penalty(weights, self._l1.to(weights[0]), self._l2.to(weights[0]))
 
-    def clipped(self, gradients):
+    def clipped(self, gradients: Sequence[torch.Tensor | None]) -> Sequence[torch.Tensor | None]:
         """Gradients, scaled down where they are too long; see `clip_by_norm`."""
         if not self._clips:
             return gradients
@@ -246,11 +276,11 @@ class Regularization:
         return clip_by_norm(gradients, self._max_norm.to(like))
 
 
-def _column(values):
+def _column(values: Iterable[float]) -> torch.Tensor:
     return torch.tensor([float(value) for value in values], dtype=torch.float64)
 
 
-def _check_augmented(changed, rows, shape):
+def _check_augmented(changed: Any, rows: torch.Tensor, shape: tuple[int, ...] | None) -> None:
     expected = tuple(rows.shape) if shape is None else (len(rows), *shape)
     got = tuple(changed.shape) if isinstance(changed, torch.Tensor) else type(changed).__name__
     if got != expected:
@@ -260,7 +290,9 @@ def _check_augmented(changed, rows, shape):
         )
 
 
-def regularized_pass(net, X, y, fit_params):
+def regularized_pass(
+    net: SkorchNet, X: torch.Tensor, y: tuple[torch.Tensor, ...], fit_params: dict[str, Any]
+) -> dict[str, torch.Tensor]:
     """Compute loss and gradients of one network's batch, as a stack of one.
 
     Parameters
@@ -303,7 +335,9 @@ def regularized_pass(net, X, y, fit_params):
 
 
 @contextmanager
-def _noisy_weights(regular, weights, streams):
+def _noisy_weights(
+    regular: Regularization, weights: Mapping[str, torch.Tensor], streams: Sequence[Any]
+) -> Iterator[None]:
     """Let a module's own weights be noisy inside the block; gradients are those at the noisy ones."""
     if not regular.adds_weight_noise or not weights:
         yield

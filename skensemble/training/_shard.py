@@ -1,12 +1,16 @@
 """A shard, part of a stack or of several: from jobs to a message, what a worker does with it, and back to the jobs."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from joblib import parallel_config
 from sklearn.exceptions import ConvergenceWarning
 
-from skensemble.training._courier import array_of, received
+from skensemble.training._courier import Courier, Sent, array_of, received
 from skensemble.training._ledger import Ledger, Progress
 from skensemble.training._pickling import dumps, loads
 from skensemble.training._structure import stack_key
@@ -17,7 +21,7 @@ _LEAST_MEMBERS = 4
 _LEAST_BYTES = 2**16  # smaller columns go along
 
 
-def cut(works, n_workers, max_members):
+def cut(works: Sequence[FitWork], n_workers: int, max_members: int) -> list[list[FitWork]]:
     """Cut fits into shards: each group that could be a stack into as many as there are workers, of 4 members at least.
 
     Parameters
@@ -32,8 +36,9 @@ def cut(works, n_workers, max_members):
     shards : list of list of FitWork
         Long and short fits dealt out evenly; what cannot be stacked is a shard of its own.
     """
-    shards = []
-    for group in grouped(works, lambda work: stack_key(work.job), lambda work, reason: shards.append([work])):
+    shards: list[list[FitWork]] = []
+    groups = grouped(works, lambda work: stack_key(work.job), lambda work, reason: shards.append([work]))
+    for group in groups:
         n = max(1, min(n_workers, len(group) // _LEAST_MEMBERS), -(-len(group) // max_members))
         shards += [group[i::n] for i in range(n)]
     return shards
@@ -54,12 +59,12 @@ class Message:
     """
 
     jobs: bytes
-    parts: tuple
+    parts: tuple[Sent | np.ndarray, ...]
     max_members: int
     memory: float
 
 
-def pack_shard(works, courier, max_members, memory):
+def pack_shard(works: Sequence[FitWork], courier: Courier, max_members: int, memory: float) -> Message:
     """Turn fits into a message.
 
     Parameters
@@ -80,9 +85,7 @@ def pack_shard(works, courier, max_members, memory):
     Exception
         Of any kind, if something in it cannot be pickled.
     """
-    tensors = {
-        id(tensor): tensor for work in works for rows in work.tables for tensor in (*rows.table, rows.index)
-    }
+    tensors = {id(tensor): tensor for work in works for rows in work.tables for tensor in (*rows.table, rows.index)}
     jobs = dumps([work.job for work in works], list(tensors.values()))
     parts = [
         courier.send(tensor) if tensor.numel() * tensor.element_size() >= _LEAST_BYTES else array_of(tensor)
@@ -106,11 +109,11 @@ class Reply:
     """
 
     content: bytes
-    fetched: tuple
+    fetched: tuple[str, ...]
     refusal: str | None = None
 
 
-def train_shard(message):
+def train_shard(message: Message) -> Reply:
     """Train a shard, in a worker, as it would be trained where it comes from.
 
     Parameters
@@ -127,7 +130,7 @@ def train_shard(message):
     Exception
         Of any kind, if a column can no longer be fetched.
     """
-    fetched = []
+    fetched: list[str] = []
     FILTERS.enter()
     try:
         warnings.filterwarnings("ignore", "The given NumPy array is not writ")  # nothing writes to it
@@ -149,7 +152,7 @@ def train_shard(message):
         FILTERS.leave()
 
 
-def take_reply(works, reply, ledger):
+def take_reply(works: Sequence[FitWork], reply: Reply, ledger: Ledger) -> None:
     """Let fits be what a worker has made of them.
 
     Parameters

@@ -1,9 +1,16 @@
 """One network, one by one: skorch's own loop over our batches."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
+from torch import nn
 
+from skensemble._types import SkorchNet
+from skensemble.training._job import Job
 from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, StopTraining
 from skensemble.training._threads import one_thread
 
@@ -11,7 +18,9 @@ _SMALL_STEP = 2**25
 _CACHED_ROWS = 2048  # whose activations a core keeps near
 
 
-def train_single(job, interrupted=lambda: False, after_epoch=None):
+def train_single(
+    job: Job, interrupted: Callable[[], bool] = lambda: False, after_epoch: Callable[[], None] | None = None
+) -> None:
     """Train a job's net in place.
 
     Parameters
@@ -37,7 +46,9 @@ def train_single(job, interrupted=lambda: False, after_epoch=None):
         net.finish()
 
 
-def forward(module, X, pad, before_each=lambda: None):
+def forward(
+    module: nn.Module, X: torch.Tensor, pad: bool, before_each: Callable[[], object] = lambda: None
+) -> torch.Tensor:
     """A module's outputs for many rows, without gradients.
 
     Parameters
@@ -58,7 +69,8 @@ def forward(module, X, pad, before_each=lambda: None):
         On the CPU.
     """
     device = next((p.device for p in module.parameters()), "cpu")
-    outputs, begin = None, 0
+    outputs: Any = None
+    begin = 0
     with torch.inference_mode():
         for rows in X.split(_CACHED_ROWS if pad and torch.get_num_threads() == 1 else EVALUATION_ROWS):
             before_each()
@@ -73,7 +85,7 @@ def forward(module, X, pad, before_each=lambda: None):
     return outputs
 
 
-def _is_small(net):
+def _is_small(net: SkorchNet) -> bool:
     """Whether waking a second thread for the products of one step costs more than it brings."""
     n_rows = len(net.job_.train) if net.batch_size == -1 else min(net.batch_size, len(net.job_.train))
     return n_rows * sum(p.numel() for p in net.module_.parameters()) <= _SMALL_STEP

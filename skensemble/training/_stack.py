@@ -1,17 +1,24 @@
 """Many networks as one: parameters stacked along a leading member axis, one batched product a layer for all of them."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import torch
+from torch import nn
 from torch.func import functional_call, vmap
 
 from skensemble._layers import ScaledNetwork, adopt
 from skensemble._random import Draw, drawing, isolated
+from skensemble._types import Bools, SkorchNet
 from skensemble.regularizers import weight_names
+from skensemble.schedules import Schedule
 from skensemble.training._batched import batched
 from skensemble.training._group import Groups, sharing_key
-from skensemble.training._job import check_output
+from skensemble.training._job import Job, check_output
 from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
 from skensemble.training._regularization import Regularization
 from skensemble.training._structure import CannotStack, structure
@@ -26,7 +33,7 @@ class _NoStream:
     """Stands for the stream of a member that has ended: nothing is drawn."""
 
     @staticmethod
-    def below(threshold, out):
+    def below(threshold: int, out: Bools) -> None:
         pass
 
 
@@ -51,9 +58,13 @@ class Stack:
     """
 
     def __init__(
-        self, jobs, interrupted=lambda: False, progress=lambda n_members: None, after_epoch=lambda stack: None
-    ):
-        self.errors = {}
+        self,
+        jobs: Sequence[Job],
+        interrupted: Callable[[], bool] = lambda: False,
+        progress: Callable[[int], object] = lambda n_members: None,
+        after_epoch: Callable[[Stack], object] = lambda stack: None,
+    ) -> None:
+        self.errors: dict[int, Exception] = {}
         self._interrupted, self._progress, self._after_epoch = interrupted, progress, after_epoch
         self._jobs = jobs
         first = jobs[0]
@@ -66,7 +77,7 @@ class Stack:
             job.net.begin(job)
         self._n_done = first.net.n_done_
         order = sorted(range(len(jobs)), key=lambda j: (-self._n_steps(jobs[j]), sharing_key(jobs[j]) or (str(j),), j))
-        self._members = order
+        self._members: list[Any] = order
         self._steps = [self._n_steps(jobs[j]) for j in order]
         self._regular = Regularization([jobs[j].net.rules_ for j in order])
         self._weights = weight_names(self._base)
@@ -85,7 +96,7 @@ class Stack:
         if first.net.foreign_:
             self._check_rows_are_independent()
 
-    def train(self):
+    def train(self) -> None:
         """Train all members to their ends.
 
         Raises
@@ -104,7 +115,7 @@ class Stack:
         for j in [j for j in self._members if j is not None]:
             self._end(j)
 
-    def running(self):
+    def running(self) -> Iterator[tuple[int, SkorchNet, Schedule]]:
         """Yield the position, net and schedule of each member that trains, the net as if it trained alone."""
         for k, j in enumerate(self._members):
             if j is not None:
@@ -112,11 +123,11 @@ class Stack:
                     yield j, self._jobs[j].net, schedule
 
     @property
-    def ended(self):
+    def ended(self) -> list[int]:
         """The positions of the jobs whose training is over, by its own rules."""
         return [j for j in range(len(self._jobs)) if j not in self._members and j not in self.errors]
 
-    def _own(self, j, action):
+    def _own(self, j: int, action: Callable[[SkorchNet, Job], object]) -> bool:
         """Let a member act; what goes wrong then is its own. Return whether it goes on."""
         job = self._jobs[j]
         try:
@@ -130,21 +141,21 @@ class Stack:
             return True
         return False
 
-    def _release(self, j):
+    def _release(self, j: int) -> None:
         k = self._members.index(j)
         self._groups.hand_back(k, self._jobs[j].net)
         own_tensors(self._jobs[j].net.module_)
         self._members[k] = None
         self._jobs[j].net.finish()
 
-    def _end(self, j):
+    def _end(self, j: int) -> None:
         self._release(j)
         try:
             self._jobs[j].net.notify("on_train_end", X=self._jobs[j].train, y=None)
         except Exception as error:
             self.errors[j] = error
 
-    def _epoch(self):
+    def _epoch(self) -> None:
         going = [j for j in self._members if j is not None]
         for j in going:
             self._own(j, lambda net, job: net.notify("on_epoch_begin", **_datasets(job)))
@@ -160,9 +171,10 @@ class Stack:
                 net.record_loss("valid", valid_losses[k])
             self._own(j, lambda net, job: net.notify("on_epoch_end", **_datasets(job)))
 
-    def _train_epoch(self):
+    def _train_epoch(self) -> list[float]:
         """Go through every member's rows once; return its mean loss."""
         self._base.train()
+        self._criterion.train()
         self._groups.train_mode(True)
         streams = [None if j is None else self._jobs[j].net.stream_ for j in self._members]
         rows, sizes = self._table.shuffled(streams)
@@ -182,7 +194,9 @@ class Stack:
         self._average(lambda net: net.after_training_epoch(), len(sizes))
         return (sums / torch.tensor(sizes)).tolist()
 
-    def _step(self, n, rows, streams, counts, real):
+    def _step(
+        self, n: int, rows: torch.Tensor, streams: Sequence[Any], counts: Sequence[int], real: torch.Tensor | None
+    ) -> torch.Tensor:
         """Let the first `n` members take a step on rows of the table; return their losses, summed over rows."""
         X, y, weight, *offset = self._table.batch(rows)
         if real is not None:
@@ -210,20 +224,20 @@ class Stack:
         self._average(lambda net: net.average_.after_step(), n)
         return (means.detach() * counts).cpu()
 
-    def _average(self, take_in, n):
+    def _average(self, take_in: Callable[[SkorchNet], object], n: int) -> None:
         for j in self._members[:n] if self._averages else ():
             if j is not None and self._jobs[j].net.average_ is not None:
                 take_in(self._jobs[j].net)
 
-    def _scale(self, n):
+    def _scale(self, n: int) -> torch.Tensor | None:
         return self._buffers["scaler.scale"][:n] if isinstance(self._base, ScaledNetwork) else None
 
-    def _forward_leaves(self, n):
+    def _forward_leaves(self, n: int) -> dict[str, torch.Tensor]:
         if n not in self._leaves:
             self._leaves[n] = {name: self._params[name][:n].detach().requires_grad_() for name in self._trainable}
         return self._leaves[n]
 
-    def _forward(self, params, n, X):
+    def _forward(self, params: Mapping[str, torch.Tensor], n: int, X: torch.Tensor) -> torch.Tensor:
         """The outputs of the first `n` members for X of shape (n, n_rows, ...)."""
         frozen = {name: storage[:n] for name, storage in self._params.items() if name not in params}
         buffers = {name: storage[:n] for name, storage in self._buffers.items()}
@@ -231,15 +245,16 @@ class Stack:
         check_output(output[0], X.shape[1], self._n_outputs)
         return output
 
-    def _row_losses(self, output, y):
+    def _row_losses(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         if self._criterion.by_row:
             losses = self._criterion(output.flatten(0, 1), y.flatten(0, 1))
             return losses.reshape(output.shape[:2])
         return vmap(self._criterion, randomness="error")(output, y)
 
-    def _validate(self):
+    def _validate(self) -> list[float]:
         """Return every member's weighted mean loss on its validation rows."""
         self._base.eval()
+        self._criterion.eval()
         self._groups.train_mode(False)
         rows, sizes = self._table.valid
         n = len(sizes)
@@ -255,10 +270,10 @@ class Stack:
                 sums += (weight * real.to(weight) * self._row_losses(output, y)).sum(1).cpu()
         return (sums / torch.tensor(sizes)).tolist()
 
-    def _n_steps(self, job):
+    def _n_steps(self, job: Job) -> int:
         return 1 if self._batch_size == -1 else -(-len(job.train) // self._batch_size)
 
-    def _stack_tensors(self):
+    def _stack_tensors(self) -> None:
         """Stack the members' parameters and buffers, and let their modules be views into the storage."""
         modules = [self._jobs[j].net.module_ for j in self._members]
         for module in modules:
@@ -267,10 +282,10 @@ class Stack:
             self._params = _stacked([dict(module.named_parameters()) for module in modules])
             self._buffers = _stacked([dict(module.named_buffers()) for module in modules])
         self._trainable = {name: self._params[name] for name, p in modules[0].named_parameters() if p.requires_grad}
-        self._leaves = {}
+        self._leaves: dict[int, dict[str, torch.Tensor]] = {}
         self._point_into_storage()
 
-    def _point_into_storage(self):
+    def _point_into_storage(self) -> None:
         for k, j in enumerate(self._members):
             module = self._jobs[j].net.module_
             for name, parameter in module.named_parameters():
@@ -279,7 +294,7 @@ class Stack:
                 owner, _, attribute = name.rpartition(".")
                 module.get_submodule(owner)._buffers[attribute] = storage[k]
 
-    def _compact(self):
+    def _compact(self) -> bool:
         """Leave ended members behind once a third has ended; return whether any goes on."""
         keep = [k for k, j in enumerate(self._members) if j is not None]
         if len(self._members) - len(keep) >= _COMPACT_SHARE * len(self._members) and keep:
@@ -295,7 +310,7 @@ class Stack:
             self._point_into_storage()
         return bool(keep)
 
-    def _check_rows_are_independent(self):
+    def _check_rows_are_independent(self) -> None:
         """Refuse a network whose rows affect each other, or that draws from global random state or changes itself."""
         X = self._table.batch(self._table.train[0][None, :4])[0]
         n_real = max(1, X.shape[1] - 1)
@@ -319,15 +334,15 @@ class Stack:
             raise CannotStack("its output for a row depends on the other rows of the batch, or on global random state")
 
 
-def _stacked(dicts):
+def _stacked(dicts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     return {name: torch.stack([tensors[name].data for tensors in dicts]) for name in dicts[0]}
 
 
-def _datasets(job):
+def _datasets(job: Job) -> dict[str, Any]:
     return {"dataset_train": job.train, "dataset_valid": job.valid}
 
 
-def together(base):
+def together(base: nn.Module) -> Callable[..., torch.Tensor]:
     """Make the forward pass of a stack: layer by layer where each has a rule, else by vmap.
 
     Parameters
@@ -345,16 +360,18 @@ def together(base):
     if by_layer is not None:
         return lambda params, buffers, X, shared=False: by_layer({**params, **buffers}, X)
 
-    def one(params, buffers, x):
+    def one(params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         return functional_call(base, (params, buffers), (x,))
 
-    def forward(params, buffers, X, shared=False):
+    def forward(
+        params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], X: torch.Tensor, shared: bool = False
+    ) -> torch.Tensor:
         return vmap(one, in_dims=(0, 0, None if shared else 0), randomness="error")(params, buffers, X)
 
     return forward
 
 
-def forward_together(modules, Xs, pad=True):
+def forward_together(modules: Sequence[nn.Module], Xs: Sequence[torch.Tensor], pad: bool = True) -> list[torch.Tensor]:
     """The outputs of many modules of one structure, without gradients.
 
     Parameters
@@ -382,7 +399,7 @@ def forward_together(modules, Xs, pad=True):
     longest = max(map(len, Xs))
     chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules)) if pad else EVALUATION_ROWS
     block = ROW_BLOCK if pad else 1
-    outputs = None
+    outputs: Any = None
     with torch.inference_mode():
         for begin in range(0, longest, chunk):
             parts = [X[begin : begin + chunk] for X in Xs[: 1 if shared else None]]

@@ -1,15 +1,21 @@
 """Finished fits, and checkpoints of unfinished ones, as files of a folder."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import stat
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal, TypeAlias
 
-from skensemble.training._pack import LONGEST_LINE, Damaged, first_line, from_bytes
+from skensemble._types import StrPath
+from skensemble.training._pack import LONGEST_LINE, Damaged, Packed, first_line, from_bytes
 from skensemble.training._units import bytes_of_memory
 
 FIT, CHECKPOINT, _UNFINISHED = ".fit", ".part", ".tmp"
@@ -35,10 +41,13 @@ class StoreEntry:
     """
 
     key: str
-    kind: str
+    kind: Literal["fit", "checkpoint"]
     size: int
     time: float
     what: str
+
+
+Entries: TypeAlias = list[StoreEntry]  # in a store, `list` is a method
 
 
 class Store:
@@ -96,15 +105,15 @@ class Store:
     5 0
     """
 
-    def __init__(self, path):
+    def __init__(self, path: StrPath) -> None:
         self.path = Path(os.path.abspath(path))
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"A store must be a folder. Got {str(path)!r}, which is a file; name another place.")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
 
-    def list(self):
+    def list(self) -> Entries:
         """List what is in the store.
 
         Returns
@@ -116,16 +125,16 @@ class Store:
         for path in self._files():
             with contextlib.suppress(FileNotFoundError):  # another process may have removed it
                 found = path.stat()
-                kind = "fit" if path.suffix == FIT else "checkpoint"
+                kind: Literal["fit", "checkpoint"] = "fit" if path.suffix == FIT else "checkpoint"
                 entries.append(StoreEntry(path.stem, kind, found.st_size, found.st_mtime, _what(path)))
         return sorted(entries, key=lambda entry: (entry.time, entry.key, entry.kind))
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Bytes of all that is in the store."""
         return sum(entry.size for entry in self.list())
 
-    def prune(self, max_bytes=None, older_than=None):
+    def prune(self, max_bytes: int | str | None = None, older_than: float | timedelta | None = None) -> Entries:
         """Remove what is too old, then what was longest unused until the rest is small enough.
 
         Parameters
@@ -145,7 +154,7 @@ class Store:
         ValueError
             If a limit is negative.
         """
-        age = getattr(older_than, "total_seconds", lambda: older_than)()
+        age = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
         if max_bytes is not None and max_bytes != 0:
             max_bytes = bytes_of_memory(max_bytes, "max_bytes")
         if age is not None and not age >= 0:
@@ -162,12 +171,12 @@ class Store:
                 removed.append(entry)
         return removed
 
-    def _files(self):
+    def _files(self) -> Iterable[Path]:
         if not self.path.is_dir():
             return []
         return [path for path in self.path.iterdir() if path.suffix in (FIT, CHECKPOINT) and path.is_file()]
 
-    def _remove_leftovers(self):
+    def _remove_leftovers(self) -> None:
         """Remove what processes that were killed had not finished writing."""
         for path in self.path.glob(f".*{_UNFINISHED}"):
             with contextlib.suppress(FileNotFoundError):
@@ -175,7 +184,7 @@ class Store:
                     path.unlink()
 
 
-def _what(path):
+def _what(path: Path) -> str:
     try:
         with open(path, "rb") as file:
             return json.loads(first_line(file.readline(LONGEST_LINE))[2])
@@ -183,7 +192,7 @@ def _what(path):
         return f"damaged: {error}"
 
 
-def read_file(path):
+def read_file(path: Path) -> Packed | None:
     """Read a file of a store.
 
     Parameters
@@ -219,7 +228,7 @@ def read_file(path):
     return packed
 
 
-def write_file(path, content, lasting=True):
+def write_file(path: Path, content: bytes, lasting: bool = True) -> None:
     """Write a file of a store: either all of it is there afterwards, or what was there before.
 
     Parameters

@@ -1,15 +1,21 @@
 """What must be equal in networks that are trained as one, and what cannot be."""
 
+from __future__ import annotations
+
 import pickle
+from collections.abc import Hashable
 
 import torch
+from torch import nn
+
+from skensemble.training._job import Job
 
 
 class CannotStack(Exception):
     """A network that has to be trained alone, with the reason in words."""
 
 
-def why_alone(job):
+def why_alone(job: Job) -> str | None:
     """Say why a job cannot be part of a stack, or return None where it can.
 
     Parameters
@@ -36,7 +42,7 @@ def why_alone(job):
     return None
 
 
-def stack_key(job):
+def stack_key(job: Job) -> tuple[Hashable, ...]:
     """What must be equal in jobs that are trained as one.
 
     Parameters
@@ -70,7 +76,7 @@ def stack_key(job):
     )
 
 
-def structure(module):
+def structure(module: nn.Module) -> tuple[Hashable, ...]:
     """Everything of a module but its numbers: classes, settings, names and shapes, as a hashable value.
 
     Raises
@@ -78,7 +84,8 @@ def structure(module):
     CannotStack
         If a layer holds something that cannot be compared.
     """
-    layers, first_names = [], {}
+    layers: list[Hashable] = []
+    first_names: dict[int, tuple[str, int]] = {}
     for name, layer in module.named_modules(remove_duplicate=False):
         settings = {
             key: value

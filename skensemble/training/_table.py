@@ -1,13 +1,21 @@
 """The rows of a stack: equal columns stored once, and each step's batch of all members gathered at once."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 import torch
+
+from skensemble._random import Stream
+from skensemble.training._job import Job
 
 
 class _Column:
     """A column of the jobs' tables, stored once where jobs share it, and where in it each member's rows begin."""
 
-    def __init__(self, columns):
+    def __init__(self, columns: Sequence[torch.Tensor]) -> None:
         distinct = {id(column): column for column in columns}
         begins, begin = {}, 0
         for key, column in distinct.items():
@@ -17,7 +25,7 @@ class _Column:
         self.begins = torch.tensor([begins[id(column)] for column in columns], device=columns[0].device)[:, None]
         self.shared = len(distinct) == 1
 
-    def gather(self, rows):
+    def gather(self, rows: torch.Tensor) -> torch.Tensor:
         if not self.shared:
             rows = rows + self.begins[: len(rows)]
         return self.values.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *self.values.shape[1:])
@@ -39,15 +47,18 @@ class Table:
         For each member the rows that validate, filled up with its own first one, and how many there are.
     """
 
-    def __init__(self, jobs):
+    valid: Any  # None where no row validates
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
         self._columns = self._valid_columns = _columns([job.train.table for job in jobs])
         self.train, self.valid = [job.train.index for job in jobs], None
-        if jobs[0].valid is not None:
-            self.valid = _padded([job.valid.index for job in jobs])
-            if any(job.valid.table is not job.train.table for job in jobs):
-                self._valid_columns = _columns([job.valid.table for job in jobs])
+        valid = [job.valid for job in jobs if job.valid is not None]
+        if valid:
+            self.valid = _padded([rows.index for rows in valid])
+            if any(rows.table is not job.train.table for rows, job in zip(valid, jobs, strict=True)):
+                self._valid_columns = _columns([rows.table for rows in valid])
 
-    def shuffled(self, streams):
+    def shuffled(self, streams: Sequence[Stream | None]) -> tuple[torch.Tensor, list[int]]:
         """Return the training rows in each member's own new order, filled up, and how many each has.
 
         Parameters
@@ -68,15 +79,15 @@ class Table:
             row[len(index) :] = index[0]
         return torch.from_numpy(rows).to(self.train[0].device), sizes
 
-    def batch(self, rows):
+    def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return X, y, weight and perhaps offset for rows of shape (n_members, n_rows) of the first members."""
         return tuple(column.gather(rows) for column in self._columns)
 
-    def valid_batch(self, rows):
+    def valid_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the same for rows that validate, of shape (n_members, n_rows)."""
         return tuple(column.gather(rows) for column in self._valid_columns)
 
-    def keep(self, members):
+    def keep(self, members: Sequence[int]) -> None:
         """Drop the members that are not in a list of positions."""
         index = torch.tensor(members)
         for column in {*self._columns, *self._valid_columns}:
@@ -87,11 +98,11 @@ class Table:
             self.valid = rows[index], [sizes[k] for k in members]
 
 
-def _columns(tables):
+def _columns(tables: Iterable[tuple[torch.Tensor, ...]]) -> list[_Column]:
     return [_Column(list(columns)) for columns in zip(*tables, strict=True)]
 
 
-def _padded(indices):
+def _padded(indices: Sequence[torch.Tensor]) -> tuple[torch.Tensor, list[int]]:
     sizes = [len(index) for index in indices]
     rows = torch.stack([torch.cat([index, index[:1].expand(max(sizes) - len(index))]) for index in indices])
     return rows, sizes

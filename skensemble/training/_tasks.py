@@ -1,10 +1,13 @@
 """Tasks of joblib, the calls that they belong to, and where the threads that do them stand."""
 
+from __future__ import annotations
+
 import threading
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
-from skensemble.training._work import Work
+from skensemble.training._work import FitWork, PredictWork
 
 
 class Cancelled(BaseException):
@@ -14,15 +17,15 @@ class Cancelled(BaseException):
 class Place:
     """Where a thread stands: whether it may still bring a fit by itself is read off from this, never timed."""
 
-    def __init__(self, task=None):
+    def __init__(self, task: Task | None = None) -> None:
         self.task = task
         self.n_calls = 0
-        self.retrieved = []
+        self.retrieved: list[Call] = []
         self.seconds = 0.0  # what others have worked for this thread: stacks its share, tasks of its calls all
         self.waits = self.counted = self.predicts = False
 
     @property
-    def may_go_on(self):
+    def may_go_on(self) -> bool:
         if self.waits or (self.task is None and not self.n_calls):
             return False
         return not any(call.keeps_its_caller for call in self.retrieved)
@@ -32,11 +35,11 @@ class Place:
 class Task:
     """One task of a `joblib.Parallel` call; `key` is its place in the nesting, which orders tasks."""
 
-    key: tuple
-    call: object = field(compare=False)
-    run: object = field(compare=False)
-    callback: object = field(compare=False)
-    result: object = field(compare=False, default=None)
+    key: tuple[int, ...]
+    call: Call = field(compare=False)
+    run: Any = field(compare=False)
+    callback: Any = field(compare=False)
+    result: Any = field(compare=False, default=None)
     error: BaseException | None = field(compare=False, default=None)
     n_calls: int = field(compare=False, default=0)
 
@@ -44,23 +47,23 @@ class Task:
 class Call:
     """One `joblib.Parallel` call."""
 
-    def __init__(self, key, place):
+    def __init__(self, key: tuple[int, ...], place: Place) -> None:
         self.key, self.place = key, place
         self.n_submitted = self.n_unfinished = 0
         self.failed = self.aborted = False
-        self.threads = []
+        self.threads: list[threading.Thread] = []
 
     @property
-    def level(self):
+    def level(self) -> int:
         return len(self.key)
 
     @property
-    def keeps_its_caller(self):
+    def keeps_its_caller(self) -> bool:
         # After an error joblib gives up the call, and the caller does so without waiting for the other tasks.
         return self.n_unfinished > 0 and not self.failed
 
 
-def is_cancelled(task):
+def is_cancelled(task: Task | None) -> bool:
     while task is not None:
         if task.call.aborted:
             return True
@@ -72,8 +75,8 @@ def is_cancelled(task):
 class Waiting:
     """A piece of work that a thread has handed over, and how the thread is told that it is done."""
 
-    key: tuple
-    work: Work
+    key: tuple[int, ...]
+    work: FitWork | PredictWork
     place: Place
     done: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
@@ -82,17 +85,19 @@ class Waiting:
 class Filters:
     """Warning filters, which every task of scikit-learn sets for the whole process: put back after the last call."""
 
-    def __init__(self):
+    _saved: Any
+
+    def __init__(self) -> None:
         self._lock, self._n_users, self._saved = threading.Lock(), 0, None
 
-    def enter(self):
+    def enter(self) -> None:
         with self._lock:
             if not self._n_users:
                 self._saved = warnings.catch_warnings()
                 self._saved.__enter__()
             self._n_users += 1
 
-    def leave(self):
+    def leave(self) -> None:
         with self._lock:
             self._n_users -= 1
             if not self._n_users:

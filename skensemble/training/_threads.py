@@ -1,16 +1,24 @@
 """Threads of ours in place of threads inside torch: members are independent, so that nobody waits at a barrier."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
+
+Item = TypeVar("Item")
+Action: TypeAlias = Callable[[Callable[[], bool]], object]
+"""What runs beside others, and may ask whether one of them has failed."""
 
 _LEAST_SHARD = 4
 _lock, _inside, _usual = threading.Lock(), 0, 1
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> None:
     """Have the C library keep what tensors give back for the next ones, in place of pages that are cleared anew.
 
     glibc takes the largest block that was ever freed, up to 32 MiB, for the measure of what it keeps (mallopt(3),
@@ -20,7 +28,7 @@ def keep_freed_memory():
 
 
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Let torch use one thread inside the block, in the thread that runs it, and put back the usual number after."""
     global _inside, _usual
     # Asked in every thread: torch takes over the process's number at a thread's first question, after which it is the
@@ -39,7 +47,7 @@ def one_thread():
             torch.set_num_threads(_usual)
 
 
-def shards(items):
+def shards(items: Sequence[Item]) -> list[Sequence[Item]]:
     """Deal items out to as many lists as torch would use threads, of a least length each.
 
     Parameters
@@ -58,7 +66,7 @@ def shards(items):
     return [items[i::n] for i in range(n)]
 
 
-def in_threads(actions):
+def in_threads(actions: Sequence[Action]) -> None:
     """Run actions at the same time, each on one thread of its own, the first one on the caller's.
 
     Parameters
@@ -71,9 +79,9 @@ def in_threads(actions):
     BaseException
         The first error, after all have ended.
     """
-    errors = []
+    errors: list[BaseException] = []
 
-    def run(action):
+    def run(action: Action) -> None:
         try:
             with one_thread():
                 action(lambda: bool(errors))

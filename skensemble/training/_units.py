@@ -1,9 +1,11 @@
 """Amounts of memory: how much there is, and how a user says how much."""
 
+from __future__ import annotations
+
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-def free_memory():
+def free_memory() -> int:
     """Bytes of this machine's memory that nobody uses, or 8 GiB where it does not say."""
     try:
         with open("/proc/meminfo") as lines:
@@ -12,7 +14,7 @@ def free_memory():
         return 8 * 2**30
 
 
-def bytes_of_memory(memory, subject="memory"):
+def bytes_of_memory(memory: float | str, subject: str = "memory") -> float:
     """Turn "2GiB" or a number into bytes."""
     try:
         if not isinstance(memory, str):

@@ -1,22 +1,27 @@
 """Modules of members as views into a stack's storage: how they come, and how they get their own tensors again."""
 
+from __future__ import annotations
+
 import copy
 import pickle
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import nn
 
 from skensemble.training._best_epoch import state_of
+from skensemble.training._job import Job
 
-_HOOKS: WeakKeyDictionary = WeakKeyDictionary()  # what has a live member's `state_dict` copy its values
+_HOOKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()  # what has a live member's `state_dict` copy its values
 
 
-def copy_states(module):
+def copy_states(module: nn.Module) -> None:
     """Have a module's `state_dict` copy its values until `own_tensors` is called."""
     _HOOKS[module] = module.register_state_dict_post_hook(_copy_values)
 
 
-def _copy_values(module, state, prefix, metadata):
+def _copy_values(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
     """Copy what a callback keeps of a module: a view that is saved or copied takes the whole stack with it."""
     for name, value in state.items():
         state[name] = value.clone() if isinstance(value, torch.Tensor) else value
@@ -31,7 +36,7 @@ class Checkpoint:
         Whose net has not begun to train.
     """
 
-    def __init__(self, job):
+    def __init__(self, job: Job) -> None:
         self.job = job
         net = job.net
         self._state = state_of(net.module_)
@@ -40,7 +45,7 @@ class Checkpoint:
         self._n_epochs = len(net.history)
         self._best = copy.deepcopy(job.best)
 
-    def restore(self):
+    def restore(self) -> None:
         """Put the net back."""
         net = self.job.net
         own_tensors(net.module_)
@@ -54,7 +59,7 @@ class Checkpoint:
         self.job.best = self._best
 
 
-def own_tensors(module):
+def own_tensors(module: nn.Module) -> None:
     """Give a module tensors of its own in place of views into a stack's storage."""
     if module in _HOOKS:
         _HOOKS.pop(module).remove()

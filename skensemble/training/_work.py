@@ -1,20 +1,27 @@
 """Pieces of work that meet: fits and predictions, grouped by what must be equal and done as few stacks."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from skensemble.training._job import Job
+from skensemble.training._job import Job, Rows
 from skensemble.training._keeper import Keeper
-from skensemble.training._ledger import TrainedAlone, TrainedStack
+from skensemble.training._ledger import Ledger, Progress, TrainedAlone, TrainedStack
 from skensemble.training._net import EVALUATION_ROWS, Interrupted
 from skensemble.training._single import forward, train_single
 from skensemble.training._stack import Stack, forward_together
 from skensemble.training._structure import CannotStack, stack_key, structure, why_alone
 from skensemble.training._threads import in_threads, shards
 from skensemble.training._views import Checkpoint
+
+if TYPE_CHECKING:
+    from skensemble.training._crew import Crew
 
 _TENSORS_A_PARAMETER = 5
 _FOREIGN_ROWS = 8 * EVALUATION_ROWS
@@ -38,8 +45,8 @@ class Limits:
 
     max_members: int = 256
     memory: float = 2.0**62
-    keeper: Keeper = field(default_factory=lambda: Keeper(None, None, None))
-    crew: object = None
+    keeper: Keeper = field(default_factory=lambda: Keeper(None, None, Ledger()))
+    crew: Crew | None = None
 
 
 class Work:
@@ -56,10 +63,10 @@ class FitWork(Work):
 
     job: Job
     held_bytes: int
-    kept: object = None
+    kept: Any = None
 
     @property
-    def tables(self):
+    def tables(self) -> list[Rows]:
         """The rows that may be the same as others'."""
         return [rows for rows in (self.job.train, self.job.valid) if rows is not None]
 
@@ -78,10 +85,10 @@ class PredictWork(Work):
 class Interning:
     """Stores equal tensors once."""
 
-    def __init__(self):
-        self._known = {}
+    def __init__(self) -> None:
+        self._known: dict[Any, list[torch.Tensor]] = {}
 
-    def take(self, work):
+    def take(self, work: FitWork | PredictWork) -> None:
         """Replace a fit's tensors by equal ones met before; rows to predict are read once, so it would not pay."""
         if isinstance(work, PredictWork):
             return
@@ -92,22 +99,28 @@ class Interning:
                 tables[key] = tuple(map(self._one, rows.table))
             rows.table = tables[key]
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget everything."""
         self._known = {}
 
-    def _one(self, tensor):
+    def _one(self, tensor: torch.Tensor) -> torch.Tensor:
         flat = tensor.reshape(-1)
         probe = flat[:: max(1, len(flat) // 64)][:64]
         known = self._known.setdefault((tuple(tensor.shape), tensor.dtype, probe.cpu().numpy().tobytes()), [])
         for other in known:
-            if other is tensor or other.data_ptr() == tensor.data_ptr() or torch.equal(other, tensor):
+            if other.data_ptr() == tensor.data_ptr() or torch.equal(_bits(other), _bits(tensor)):
                 return other
         known.append(tensor)
         return tensor
 
 
-def run_together(works, limits, ledger, progress, interrupted):
+def run_together(
+    works: Sequence[FitWork | PredictWork],
+    limits: Any,
+    ledger: Ledger,
+    progress: Progress,
+    interrupted: Callable[[], bool],
+) -> bool:
     """Do pieces of work, as few stacks as can be; results and errors are left in them.
 
     Parameters
@@ -147,9 +160,11 @@ def run_together(works, limits, ledger, progress, interrupted):
     return False
 
 
-def grouped(works, key_of, alone):
+def grouped(
+    works: Sequence[Any], key_of: Callable[[Any], Hashable], alone: Callable[[Any, str], object]
+) -> list[list[Any]]:
     """Groups of works with equal keys, in the order of their first; those without a key go to `alone`."""
-    groups = {}
+    groups: dict[Any, list[Any]] = {}
     for work in works:
         reason = why_alone(work.job) if isinstance(work, FitWork) else None
         try:
@@ -161,7 +176,7 @@ def grouped(works, key_of, alone):
     return list(groups.values())
 
 
-def _prediction_key(work):
+def _prediction_key(work: PredictWork) -> tuple[Hashable, ...]:
     n_rows = len(work.X) if work.foreign else None
     return structure(work.module), tuple(work.X.shape[1:]), work.X.dtype, work.foreign, n_rows
 
@@ -169,16 +184,16 @@ def _prediction_key(work):
 class _Runner:
     """Trains groups, splits what is too large, and traces what fails."""
 
-    def __init__(self, limits, ledger, progress, interrupted):
+    def __init__(self, limits: Any, ledger: Ledger, progress: Progress, interrupted: Callable[[], bool]) -> None:
         self._limits, self._ledger, self._progress, self._interrupted = limits, ledger, progress, interrupted
         self._keeper = limits.keeper
 
-    def parts(self, group):
+    def parts(self, group: list[FitWork]) -> list[list[FitWork]]:
         """Parts of a group that each fit into memory and are no larger than a stack may be."""
         size = min(self._limits.max_members, max(1, int(self._limits.memory // _member_bytes(group[0].job))))
         return [group[i : i + size] for i in range(0, len(group), size)]
 
-    def fit(self, works):
+    def fit(self, works: list[FitWork]) -> None:
         """Train a part as one."""
         if len(works) == 1:
             seconds = self._fit_single(works[0])
@@ -199,8 +214,8 @@ class _Runner:
         self._record(works, time.perf_counter() - begin)
         self._keeper.finished(works)
 
-    def _train(self, works):
-        def train(shard, others_failed):
+    def _train(self, works: list[FitWork]) -> None:
+        def train(shard: Sequence[FitWork], others_failed: Callable[[], bool]) -> None:
             stack = Stack(
                 [work.job for work in shard],
                 lambda: others_failed() or self._interrupted(),
@@ -213,7 +228,7 @@ class _Runner:
 
         in_threads([partial(train, shard) for shard in shards(works)])
 
-    def _begin_anew(self, works, error):
+    def _begin_anew(self, works: list[FitWork], error: BaseException) -> None:
         if _is_out_of_memory(error):
             half = len(works) // 2
             self.fit(works[:half])
@@ -225,13 +240,13 @@ class _Runner:
         for work in works:
             self.fit_alone(work, reason)
 
-    def fit_alone(self, work, reason):
+    def fit_alone(self, work: FitWork, reason: str) -> None:
         """Train one network on its own, and tell why."""
         work.seconds = seconds = self._fit_single(work)
         job = work.job
         self._ledger.alone.append(TrainedAlone(reason, len(job.train), len(job.net.history), seconds))
 
-    def _fit_single(self, work):
+    def _fit_single(self, work: FitWork) -> float:
         begin = time.perf_counter()
         checkpoint = Checkpoint(work.job)
         try:
@@ -246,7 +261,7 @@ class _Runner:
         self._progress.advance(work.job.max_epochs, 1)
         return time.perf_counter() - begin
 
-    def _record(self, works, seconds):
+    def _record(self, works: Sequence[FitWork], seconds: float) -> None:
         jobs = [work.job for work in works]
         _share(works, [len(job.train) * len(job.net.history) for job in jobs], seconds)
         self._ledger.stacks.append(
@@ -259,7 +274,7 @@ class _Runner:
             )
         )
 
-    def predict(self, works):
+    def predict(self, works: list[PredictWork]) -> None:
         """Predict for a group, as one where that goes."""
         if self._interrupted():
             raise Interrupted
@@ -267,7 +282,7 @@ class _Runner:
         self._predict_all(works)
         _share(works, [len(work.X) for work in works], time.perf_counter() - begin)
 
-    def _predict_all(self, works):
+    def _predict_all(self, works: list[PredictWork]) -> None:
         try:
             if len(works) == 1:
                 raise CannotStack
@@ -286,7 +301,7 @@ class _Runner:
                 work.finished = True
 
     @staticmethod
-    def _predict(works, others_failed):
+    def _predict(works: Sequence[PredictWork], others_failed: Callable[[], bool]) -> None:
         outputs = forward_together(
             [work.module for work in works], [work.X for work in works], pad=not works[0].foreign
         )
@@ -294,13 +309,19 @@ class _Runner:
             work.outputs, work.finished = output, True
 
 
-def _share(works, sizes, seconds):
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Numbers as integers of their bits, of which those of NaN are equal to themselves."""
+    integers = {torch.float32: torch.int32, torch.float64: torch.int64}
+    return tensor.view(integers.get(tensor.dtype, tensor.dtype))
+
+
+def _share(works: Sequence[Work], sizes: Sequence[int], seconds: float) -> None:
     """Divide the time of works that were done together by how much there was to do for each."""
     for work, size in zip(works, sizes, strict=True):
         work.seconds = seconds * size / max(1, sum(sizes))
 
 
-def _member_bytes(job):
+def _member_bytes(job: Job) -> int:
     """Bytes that a member holds while its stack trains: parameters with gradients and moments, activations, rows."""
     net = job.net
     n_rows = len(job.train) if net.batch_size == -1 else min(net.batch_size, len(job.train))
@@ -315,9 +336,9 @@ def _member_bytes(job):
     )
 
 
-def _is_out_of_memory(error):
+def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "not enough memory" in str(error)
 
 
-def _in_short(error):
+def _in_short(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"

@@ -1,16 +1,23 @@
 """What a search found out."""
 
+from __future__ import annotations
+
 import importlib
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from skensemble._search_words import describe, verdict
 from skensemble._statistics import corrected_error
+from skensemble._types import Floats, Integers, StrPath
 from skensemble.comparison._frames import ledger_frame, pandas
 from skensemble.comparison._rows import RowLedger
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +64,21 @@ class Search:
     [1, 2, 3]
     """
 
-    cv_results_: dict
+    cv_results_: dict[str, Any]
     metric: str
     best_index_: int
-    best_params_: dict
-    best_estimator_: BaseEstimator
+    best_params_: dict[str, Any]
+    best_estimator_: Any
     test_score_: float | None
-    train_rows_: np.ndarray
-    test_rows_: np.ndarray
-    splits_: list
-    grid_: list
+    train_rows_: Integers
+    test_rows_: Integers
+    splits_: list[tuple[Integers, Integers]]
+    grid_: list[dict[str, Any]]
     rows_: RowLedger
-    failures_: tuple = ()
-    names_: dict = field(default_factory=dict)
+    failures_: tuple[str, ...] = ()
+    names_: dict[str, str] = field(default_factory=dict)
 
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """List all settings, the best first.
 
         Returns
@@ -103,7 +110,7 @@ class Search:
         order = np.lexsort((np.arange(len(failed)), columns["rank"], failed))
         return pandas().DataFrame(columns).iloc[order].reset_index(drop=True)
 
-    def fold_scores(self):
+    def fold_scores(self) -> Floats:
         """Give the validation score of each setting on each fold.
 
         Returns
@@ -113,7 +120,7 @@ class Search:
         """
         return np.stack([self.cv_results_[f"split{k}_test_score"] for k in range(len(self.splits_))], axis=1)
 
-    def ratio(self):
+    def ratio(self) -> float:
         """Divide the rows that validate by the rows that train, over all folds.
 
         Returns
@@ -123,7 +130,7 @@ class Search:
         """
         return sum(len(validation) for _, validation in self.splits_) / sum(len(fit) for fit, _ in self.splits_)
 
-    def ledger(self):
+    def ledger(self) -> pd.DataFrame:
         """Tell which rows played which part, after a check that none played a part it should not have.
 
         Returns
@@ -141,7 +148,7 @@ class Search:
         self.rows_.check(self.train_rows_, self.test_rows_, self.splits_)
         return ledger_frame(self.rows_, self.test_rows_)
 
-    def verdict(self):
+    def verdict(self) -> str:
         """Say in plain sentences what was found.
 
         Returns
@@ -152,7 +159,7 @@ class Search:
         """
         return verdict(self)
 
-    def setting(self, index=None):
+    def setting(self, index: int | None = None) -> str:
         """Write a setting in one line, by short names.
 
         Parameters
@@ -168,7 +175,7 @@ class Search:
         params = self.best_params_ if index is None else self.cv_results_["params"][index]
         return describe(params, self.names_)
 
-    def to_html(self, path):
+    def to_html(self, path: StrPath) -> Path:
         """Write a report of one self-contained HTML file.
 
         Parameters
@@ -183,6 +190,6 @@ class Search:
         """
         return importlib.import_module("skensemble.report").write_report(self, path)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         words = "".join(f"<p>{escape(line)}</p>" for line in self.verdict().splitlines())
         return words + self.table().to_html(escape=True, index=False, max_rows=20, float_format="{:.4g}".format)

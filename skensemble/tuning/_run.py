@@ -1,6 +1,12 @@
 """`search`: settings by cross-validation on training rows, and the best of them tested once."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearchCV
 from sklearn.utils import check_random_state
@@ -10,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length
 from skensemble._compat import fused_unless_chosen
 from skensemble._grids import full_grid, short_names
 from skensemble._random import seed_from
+from skensemble._types import CV, Estimator, RandomState, Told
 from skensemble.comparison._compare import _LABELLED, _Progress
 from skensemble.comparison._folds import hold_out, split_folds
 from skensemble.comparison._rows import RowLedger, take, watched_rows
@@ -20,19 +27,19 @@ from skensemble.tuning._result import Search
 
 
 def search(
-    X,
-    y,
-    estimator,
-    grid,
+    X: ArrayLike,
+    y: ArrayLike,
+    estimator: Estimator,
+    grid: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     *,
-    ensemble="none",
-    n_random=None,
-    cv=None,
-    scoring=None,
-    test_size=None,
-    random_state=None,
-    progress=False,
-):
+    ensemble: Literal["none", "bagging", "boosting"] | Estimator = "none",
+    n_random: int | None = None,
+    cv: CV = None,
+    scoring: str | Callable[..., float] | None = None,
+    test_size: float | None = None,
+    random_state: RandomState = None,
+    progress: bool | Told = False,
+) -> Search:
     """Search settings by cross-validation; refit the best and score it once on rows that nothing has touched.
 
     The work is scikit-learn's own `GridSearchCV` or `RandomizedSearchCV`, on training rows only, and all networks of a

@@ -1,0 +1,47 @@
+"""How a network is trained where the estimator's parameters leave it open."""
+
+from skensemble.networks import as_network
+from skensemble.optimizers import Optimizer
+
+# What "auto" is for a network that has no wishes of its own.
+_USUAL = {
+    "optimizer": {"name": "adam"},
+    "lr_schedule": None,
+    "max_epochs": 50,
+    "batch_size": 128,
+    "early_stopping": False,
+    "validation": "split",
+    "n_iter_no_change": 10,
+    "label_smoothing": 0.0,
+}
+
+
+def settled(estimator, n_rows):
+    """What training follows: the estimator's parameters, and where they are "auto" what its network asks for.
+
+    Parameters
+    ----------
+    estimator : NetEstimator
+    n_rows : int
+        Rows given, those of weight 0 among them.
+
+    Returns
+    -------
+    training : dict
+        By the names of parameters.
+    """
+    spec = as_network(estimator.network)
+    asked = {**_USUAL, **(spec.training(n_rows) if hasattr(spec, "training") else {})}
+    asked["optimizer"] = Optimizer(**asked["optimizer"])
+    own = {name: getattr(estimator, name, 0.0) for name in asked}
+    training = {name: asked[name] if is_auto(value) else value for name, value in own.items()}
+    if is_auto(estimator.early_stopping) and (estimator.snapshots or 0) > 1:
+        training["early_stopping"] = False  # each snapshot ends a cycle
+    if not isinstance(training["validation"], str):
+        training["validation"] = "own"
+    return training
+
+
+def is_auto(value):
+    """Whether a parameter is left open."""
+    return isinstance(value, str) and value == "auto"
