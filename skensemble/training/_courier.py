@@ -224,7 +224,8 @@ class _Scattered:
     def fetch(self) -> np.ndarray:
         from distributed import Future, get_client
 
-        return Future(self.key, get_client(), state="memory").result()  # type: ignore[arg-type]
+        state: Any = "memory"
+        return Future(self.key, get_client(), state=state).result()
 
 
 class _Dask:

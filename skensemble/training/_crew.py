@@ -301,5 +301,10 @@ def _backend_of(name: str) -> Any:
         from ray.util.joblib import register_ray
 
         register_ray()
-    with parallel_config(backend=name):
-        return get_active_backend()[0]
+    try:
+        with parallel_config(backend=name):
+            return get_active_backend()[0]
+    except ValueError as error:
+        raise ValueError(
+            "workers='dask' needs a client of a cluster. Got none; make one first, by dask.distributed.Client(address)."
+        ) from error
