@@ -11,7 +11,8 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
-from parity import outputs_of
+from parity import assert_differ, outputs_of
+from readme_blocks import blocks
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV
@@ -250,3 +251,39 @@ def test_an_engine_that_is_not_installed_is_named_with_its_extra(monkeypatch, na
     with pytest.raises(ImportError) as caught, ske.fused(workers=name):
         pass
     assert 'pip install "skensemble[distributed]"' in str(caught.value)
+
+
+def test_the_page_on_clusters_says_what_is_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found = blocks(CLUSTER_PAGE.read_text(encoding="utf-8"))
+    own = [body for language, body, _ in found if language == "python" and "ray" not in body and "dask" not in body]
+    names = {"__name__": "__main__"}
+    for body in own:
+        exec(compile(body, CLUSTER_PAGE.name, "exec"), names)
+    printed = [body for language, body, _ in found if language == "text"]
+    assert [capsys.readouterr().out] == printed
+    rows, y = WIDE
+    np.save("rows.npy", rows[:240].astype(np.float32))
+    one, other = names["one_bag_after_another"]("rows.npy", y[:240], part=120, workers="loky", n_workers=2)
+    assert_differ([one, other], rows[:240])
+    assert len(Store("runs").list()) == 200
+    whole = names["over_parts"]("rows.npy", y[:240], part=120)
+    assert whole.n_features_in_ == 12
+    assert whole.predict_proba(rows[:240]).std() > 0
+
+
+def test_parameters_of_joblib_s_way_are_those_of_fused():
+    with joblib.parallel_config(backend="skensemble", workers="loky", n_workers=3):
+        backend, _ = get_active_backend()
+    with ske.fused(workers="loky", n_workers=3) as fusion:
+        assert (backend.fusion.width, backend.fusion.max_members) == (fusion.width, fusion.max_members) == (768, 256)
+    backend.fusion.close()
+    with pytest.raises(ValueError, match="n_workers must be an integer of at least 1"):
+        joblib.parallel_config(backend="skensemble", workers="loky", n_workers=0)
+    assert not isinstance(get_active_backend()[0], FusionBackend)
+
+
+def test_one_worker_is_none():
+    got, fusion = fitted(seeded(8, callbacks=[Recording()]), workers="loky", n_workers=1)
+    assert {record.pid for record in recordings(got)} == {os.getpid()}
+    assert [stack.n_members for stack in fusion.stacks] == [8]

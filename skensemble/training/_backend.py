@@ -135,11 +135,18 @@ def fused(
         spreads over processes of this machine ("loky"), or over the cluster of the current client of Dask or Ray. Each
         column of the rows goes to a worker once. Results are those of None to rounding. A shard whose worker dies is
         trained again, up to two times; after that its fits raise a `RuntimeError`. Callbacks run where the fit is
-        trained, predictions are made here, and so is a fit that meets too few others or that pickle cannot take,
-        which a warning tells. None trains all here.
+        trained, predictions are made here, and so is a fit that meets too few others, for which `memory` has to have
+        room, or that pickle cannot take, which a warning tells. None trains all here.
     n_workers : int or None, default=None
         Into how many shards a stack is cut, and with "loky" and "ray" how many processes there are; None takes one for
         each core. So many times `max_members` fits meet at a time.
+
+    Raises
+    ------
+    ImportError
+        If Dask or Ray is asked for and not installed.
+    ValueError
+        If a parameter has no meaning; at the first call inside the block also if there is no client of Dask.
 
     Yields
     ------
