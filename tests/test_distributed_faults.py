@@ -65,6 +65,7 @@ def test_the_shard_of_a_worker_that_was_killed_is_trained_again(tmp_path):
     assert_same(got[8:], fitted(seeded(8))[0])
 
 
+@pytest.mark.slow  # new workers three times
 def test_what_kills_each_worker_fails_alone_and_says_so(tmp_path):
     nets = [clone(NET).set_params(lr=0.02, callbacks=[Deadly(str(tmp_path), 99)]), *seeded(8)]
     with ske.fused(workers="loky", n_workers=2):

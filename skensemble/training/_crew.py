@@ -289,8 +289,8 @@ def _start(workers: str | ParallelBackendBase, n_wanted: int | None) -> _Engine:
     parallel = Parallel(n_jobs=n_wanted or -1, backend=backend)
     try:
         n_workers = backend.configure(n_jobs=n_wanted or -1, parallel=parallel)
-    except FallbackToBackend:
-        n_wanted = n_workers = 1
+    except FallbackToBackend as fallback:  # one worker is none
+        backend, n_wanted, n_workers = fallback.backend, 1, 1
     backend.start_call()
     return _Engine(backend, Courier(carrier_for(backend)), n_wanted or n_workers)
 
