@@ -43,6 +43,7 @@ _TEXTS |= {name.lower(): f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", 
 _LINKS = {
     r"\]\((?:examples/)?(plot_\w+)\.py\)": r"](examples/\1.rst)",
     r"\]\(examples/README\.md\)": "](guide.md)",
+    r"\]\(docs/(\w+)\.md\)": r"](\1.md)",
     r"\]\((CHANGELOG|CONTRIBUTING|SECURITY)\.md\)": lambda found: f"]({found[1].lower()}.md)",
     r"\[(LICENSE)\]\(LICENSE\)": r"\1",
 }

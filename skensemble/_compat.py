@@ -24,6 +24,7 @@ __all__ = [
     "fused_unless_chosen",
     "safe_indexing",
     "set_random_states",
+    "submit",
 ]
 
 
@@ -55,3 +56,9 @@ def _joblib_is_configured() -> bool:
     threads, _ = get_active_backend(prefer="threads", require=None)
     processes, n_jobs = get_active_backend(prefer="processes", require=None)
     return threads is processes or n_jobs is not None
+
+
+def submit(backend: Any, calls: Any, callback: Callable[[Any], object]) -> Any:
+    """Hand calls to a backend of joblib, whose method for it has had two names."""
+    method = backend.submit if hasattr(backend, "submit") else backend.apply_async
+    return method(calls, callback)

@@ -47,10 +47,10 @@ class FusionBackend(ParallelBackendBase):
         self._call: Any = None
 
     def effective_n_jobs(self, n_jobs: int) -> int:
-        """As many as a stack may have members; 1 where one by one is asked for."""
+        """As many as may be trained at the same time; 1 where one by one is asked for."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        return 1 if n_jobs == 1 else max(2, self.fusion.max_members)
+        return 1 if n_jobs == 1 else max(2, self.fusion.width)
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **settings: Any) -> int:
         """Give a `Parallel` a backend of its own: where one returns a generator, two are under way in one thread."""
@@ -101,6 +101,8 @@ def fused(
     progress: bool = False,
     store: StrPath | Store | None = None,
     checkpoint_every: float | None = None,
+    workers: str | ParallelBackendBase | None = None,
+    n_workers: int | None = None,
 ) -> Iterator[Fusion]:
     """Train networks that are fitted at the same time as one.
 
@@ -127,7 +129,24 @@ def fused(
         with ``random_state=None``, with callbacks, or that depend on code without a description, such as closures.
     checkpoint_every : float or None, default=None
         Seconds after which what still trains is written to the store too, between two epochs, so that a kill costs so
-        many seconds and an epoch at the most. None writes finished fits only.
+        many seconds and an epoch at the most. None writes finished fits only, as it has to be with workers.
+    workers : {"loky", "dask", "ray"}, joblib.parallel.ParallelBackendBase or None, default=None
+        Whose processes train: stacks are cut into shards of 4 networks at least, which joblib's backend of that name
+        spreads over processes of this machine ("loky"), or over the cluster of the current client of Dask or Ray. Each
+        column of the rows goes to a worker once. Results are those of None to rounding. A shard whose worker dies is
+        trained again, up to two times; after that its fits raise a `RuntimeError`. Callbacks run where the fit is
+        trained, predictions are made here, and so is a fit that meets too few others, for which `memory` has to have
+        room, or that pickle cannot take, which a warning tells. None trains all here.
+    n_workers : int or None, default=None
+        Into how many shards a stack is cut, and with "loky" and "ray" how many processes there are; None takes one for
+        each core. So many times `max_members` fits meet at a time.
+
+    Raises
+    ------
+    ImportError
+        If Dask or Ray is asked for and not installed.
+    ValueError
+        If a parameter has no meaning; at the first call inside the block also if there is no client of Dask.
 
     Yields
     ------
@@ -147,9 +166,12 @@ def fused(
     >>> fusion.stacks[0].n_members
     8
     """
-    fusion = Fusion(max_members, memory, progress, store, checkpoint_every)
-    with parallel_config(backend=FusionBackend(fusion=fusion)):
-        yield fusion
+    fusion = Fusion(max_members, memory, progress, store, checkpoint_every, workers, n_workers)
+    try:
+        with parallel_config(backend=FusionBackend(fusion=fusion)):
+            yield fusion
+    finally:
+        fusion.close()
 
 
 def active_fusion() -> Fusion | None:

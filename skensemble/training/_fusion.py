@@ -11,8 +11,10 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+from joblib.parallel import ParallelBackendBase
 
 from skensemble._types import StrPath
+from skensemble.training._crew import Crew
 from skensemble.training._keeper import Keeper
 from skensemble.training._ledger import Ledger, Progress, TrainedAlone, TrainedStack
 from skensemble.training._net import EVALUATION_ROWS
@@ -44,6 +46,8 @@ class Fusion:
         What could not be stacked, with the reason.
     n_read, n_resumed : int
         Fits that were in the store, and so not trained; fits that were trained from a checkpoint on.
+    n_rerun : int
+        Fits that were sent to a worker once more, since the one that had them was lost.
     not_stored : dict of str to int
         Fits that were trained and not stored, by the reason.
     """
@@ -55,15 +59,25 @@ class Fusion:
         progress: bool = False,
         store: StrPath | Store | None = None,
         checkpoint_every: float | None = None,
+        workers: str | ParallelBackendBase | None = None,
+        n_workers: int | None = None,
     ) -> None:
         if not isinstance(max_members, int) or isinstance(max_members, bool) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
+        if workers is None and n_workers is not None:
+            raise ValueError(f"n_workers needs workers. Got n_workers={n_workers!r} alone; set workers='loky'.")
+        if workers is not None and checkpoint_every is not None:
+            raise ValueError(
+                f"checkpoint_every must be None where workers train. Got {checkpoint_every!r}; a store keeps "
+                "each shard that comes back."
+            )
         self.max_members = max_members
         self.memory = (
             min(_ENOUGH_MEMORY, free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else bytes_of_memory(memory)
         )
         self._ledger = Ledger()
         self.keeper = Keeper(store, checkpoint_every, self._ledger)
+        self.crew = None if workers is None else Crew(workers, n_workers)
         self._progress = Progress(progress)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -91,7 +105,18 @@ class Fusion:
 
     n_read = property(lambda self: self._ledger.n_read)
     n_resumed = property(lambda self: self._ledger.n_resumed)
+    n_rerun = property(lambda self: self._ledger.n_rerun)
     not_stored = property(lambda self: self._ledger.not_stored)
+
+    @property
+    def width(self) -> int:
+        """Fits that are trained at the same time at the most: a stack, or one for each worker."""
+        return self.max_members * (1 if self.crew is None else self.crew.n_workers)
+
+    def close(self) -> None:
+        """Let workers go."""
+        if self.crew is not None:
+            self.crew.close()
 
     def __str__(self) -> str:
         return str(self._ledger)
@@ -353,8 +378,8 @@ class Fusion:
     def _limit(self) -> int:
         """How many tasks of one level of nesting may be under way."""
         if self._task_bytes is None:
-            return min(self.max_members, max(4, os.cpu_count() or 1))
-        return max(1, min(self.max_members, int(self.memory // max(1, self._task_bytes))))
+            return min(self.width, max(4, os.cpu_count() or 1))
+        return max(1, min(self.width, int(self.memory // max(1, self._task_bytes))))
 
     def _run(self, task: Task, place: Place) -> None:
         """Do a task on a thread of its own."""

@@ -199,8 +199,7 @@ class Keeper:
                 before.restore()
             self._tell_damage(path, error)
             return False
-        for n_epochs in range(work.kept.n_before + 1, len(net.history) + 1):
-            net.tell_divergence(list(net.history)[:n_epochs])  # as training did
+        net.tell_divergence_since(work.kept.n_before)
         work.finished = work.kept.written = True
         with self._lock:
             self._ledger.n_read += 1

@@ -63,6 +63,7 @@ class Ledger:
     alone: list[TrainedAlone] = field(default_factory=list)
     n_read: int = 0
     n_resumed: int = 0
+    n_rerun: int = 0
     not_stored: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -71,6 +72,7 @@ class Ledger:
             lines.append(f"{_numbers(stack.n_members, stack)}  as one, by {', '.join(stack.optimizers)}")
         lines += [f"{_numbers(1, fit)}  alone: {fit.reason}" for fit in self.alone]
         lines += [f"{self.n_read:>8,}  {'':26}read from the store"] if self.n_read else []
+        lines += [f"{self.n_rerun:>8,}  {'':26}trained again, as a worker was lost"] if self.n_rerun else []
         lines += [f"{n:>8,}  {'':26}not stored: {reason}" for reason, n in self.not_stored.items()]
         return "\n".join(lines)
 

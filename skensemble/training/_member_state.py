@@ -123,9 +123,7 @@ def optimizer_attributes(optimizer: torch.optim.Optimizer) -> dict[str, Packed]:
         If it keeps a thing there that cannot be written.
     """
     attributes = {}
-    for name, value in vars(optimizer).items():
-        if name in _of_every_optimizer() or isinstance(value, (FunctionType, BuiltinFunctionType)):
-            continue
+    for name, value in attributes_of_its_own(optimizer).items():
         if isinstance(value, list) and any(isinstance(item, torch.nn.Parameter) for item in value):
             continue  # the parameters that it was given
         try:
@@ -133,6 +131,15 @@ def optimizer_attributes(optimizer: torch.optim.Optimizer) -> dict[str, Packed]:
         except CannotStore as error:
             raise CannotStore(f"its optimizer cannot be kept: in {name!r} {error}") from error
     return attributes
+
+
+def attributes_of_its_own(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What an optimizer keeps beside what each does, functions left aside: a dict, by name."""
+    return {
+        name: value
+        for name, value in vars(optimizer).items()
+        if name not in _of_every_optimizer() and not isinstance(value, (FunctionType, BuiltinFunctionType))
+    }
 
 
 def _tensors(net: SkorchNet) -> Iterator[tuple[str, torch.Tensor]]:

@@ -159,6 +159,12 @@ class NetMixin(_Skorch):
         if len(history) < 2 or math.isfinite(history[-2]["train_loss"]):
             warnings.warn(f"{where}. {remedy}", ConvergenceWarning, stacklevel=2)
 
+    def tell_divergence_since(self, n_before: int) -> None:
+        """Warn of the epochs after `n_before` as training did, where that was not here."""
+        history = list(self.history)
+        for n_epochs in range(n_before + 1, len(history) + 1):
+            self.tell_divergence(history[:n_epochs])
+
     def record_loss(self, prefix: str, loss: float) -> None:
         """Record an epoch's mean loss under "train" or "valid", and whether it is the least so far."""
         if not self.history[-1]["batches"]:

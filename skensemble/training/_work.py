@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,6 +19,9 @@ from skensemble.training._stack import Stack, forward_together
 from skensemble.training._structure import CannotStack, stack_key, structure, why_alone
 from skensemble.training._threads import in_threads, shards
 from skensemble.training._views import Checkpoint
+
+if TYPE_CHECKING:
+    from skensemble.training._crew import Crew
 
 _TENSORS_A_PARAMETER = 5
 _FOREIGN_ROWS = 8 * EVALUATION_ROWS
@@ -36,11 +39,14 @@ class Limits:
         Bytes at the most.
     keeper : Keeper
         Of the store; none.
+    crew : Crew or None
+        Workers to share fits out to.
     """
 
     max_members: int = 256
     memory: float = 2.0**62
     keeper: Keeper = field(default_factory=lambda: Keeper(None, None, Ledger()))
+    crew: Crew | None = None
 
 
 class Work:
@@ -122,7 +128,8 @@ def run_together(
     works : list of Work
         In an order that does not depend on time.
     limits : object
-        Its `max_members` and `memory` (bytes) bound a stack; its `keeper` knows what need not be trained.
+        Its `max_members` and `memory` (bytes) bound a stack; its `keeper` knows what need not be trained; its `crew`,
+        where that is not None, trains what it can elsewhere.
     ledger : Ledger
         Takes the records.
     progress : Progress
@@ -140,18 +147,20 @@ def run_together(
     progress.expect(sum(work.job.max_epochs for work in fits))
     fits = limits.keeper.read(fits, progress)
     try:
-        for group in _grouped(fits, lambda work: stack_key(work.job), runner.fit_alone):
+        if limits.crew is not None:
+            fits = limits.crew.train(fits, limits, ledger, progress, interrupted)
+        for group in grouped(fits, lambda work: stack_key(work.job), runner.fit_alone):
             for part in runner.parts(group):
                 runner.fit(part)
         predictions = [work for work in works if isinstance(work, PredictWork)]
-        for group in _grouped(predictions, _prediction_key, lambda work, reason: runner.predict([work])):
+        for group in grouped(predictions, _prediction_key, lambda work, reason: runner.predict([work])):
             runner.predict(group)
     except Interrupted:
         return True
     return False
 
 
-def _grouped(
+def grouped(
     works: Sequence[Any], key_of: Callable[[Any], Hashable], alone: Callable[[Any, str], object]
 ) -> list[list[Any]]:
     """Groups of works with equal keys, in the order of their first; those without a key go to `alone`."""
