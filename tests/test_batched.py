@@ -11,7 +11,8 @@ from skensemble._layers import InputScaler, ScaledNetwork
 from skensemble._random import Draw, Stream, drawing
 from skensemble.training import _stack
 from skensemble.training._batched import batched
-from skensemble.training._stack import forward_together, together
+from skensemble.training._stack import together
+from skensemble.training._together import forward_together
 
 BY_LAYER = [
     MLP((8, 8), dtype="float64"),

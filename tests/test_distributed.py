@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 from collections import Counter
+from pathlib import Path
 
 import joblib
 import numpy as np

@@ -24,8 +24,8 @@ from joblib.parallel import (
 
 from skensemble._compat import submit
 from skensemble.training._courier import Courier, carrier_for
+from skensemble.training._interrupts import Interrupted
 from skensemble.training._ledger import Ledger, Progress
-from skensemble.training._net import Interrupted
 from skensemble.training._shard import Message, Reply, cut, pack_shard, take_reply, train_shard
 from skensemble.training._work import FitWork
 

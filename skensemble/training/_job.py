@@ -264,3 +264,16 @@ def check_output(output: torch.Tensor, n_rows: int, n_outputs: int | None) -> No
             f"The network must return a tensor of shape {(n_rows, n_outputs)}, one row for each of its {n_rows} "
             f"inputs. Got {shape}. Let its last layer have n_outputs={n_outputs} units."
         )
+
+
+class LikelihoodLoss(torch.nn.Module):
+    """The loss of a `NeuralNetClassifier` whose module returns probabilities."""
+
+    def __init__(self, criterion: torch.nn.NLLLoss) -> None:
+        super().__init__()
+        self.criterion, self.reduction = criterion, criterion.reduction
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return ``-log(output + eps)`` at the targets."""
+        self.criterion.reduction = self.reduction
+        return self.criterion(torch.log(output + torch.finfo(output.dtype).eps), target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 import io
 import math
 import pickle
@@ -24,7 +23,8 @@ from skensemble.regularizers import Rules
 from skensemble.schedules import Schedule
 from skensemble.training._batches import Batches
 from skensemble.training._best_epoch import state_of
-from skensemble.training._job import Job, Rows, check_output
+from skensemble.training._interrupts import Interrupted, StopTraining, ends_training
+from skensemble.training._job import Job, LikelihoodLoss, Rows, check_output
 from skensemble.training._member_state import put_back
 from skensemble.training._regularization import Regularization, regularized_pass
 
@@ -34,14 +34,6 @@ _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 _Skorch: Any = object  # a base of which type checkers know nothing, as of skorch
-
-
-class StopTraining(Exception):
-    """Raised at the end of an epoch by a net that is done before its last one."""
-
-
-class Interrupted(Exception):
-    """Training was called off."""
 
 
 class NetMixin(_Skorch):
@@ -386,34 +378,10 @@ def losses_of(net: SkorchNet) -> Callable[..., torch.Tensor]:
     if type(net).get_loss not in (skorch.NeuralNet.get_loss, skorch.NeuralNetClassifier.get_loss):
         return net.get_loss
     if isinstance(net, skorch.NeuralNetClassifier) and isinstance(net.criterion_, torch.nn.NLLLoss):
-        return _LikelihoodLoss(net.criterion_)
+        return LikelihoodLoss(net.criterion_)
     return net.criterion_
-
-
-class _LikelihoodLoss(torch.nn.Module):
-    """The loss of a `NeuralNetClassifier` whose module returns probabilities."""
-
-    def __init__(self, criterion: torch.nn.NLLLoss) -> None:
-        super().__init__()
-        self.criterion, self.reduction = criterion, criterion.reduction
-
-    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return ``-log(output + eps)`` at the targets."""
-        self.criterion.reduction = self.reduction
-        return self.criterion(torch.log(output + torch.finfo(output.dtype).eps), target)
 
 
 def table_of(dataset: Any, device: str | torch.device) -> list[torch.Tensor]:
     """X and y of a skorch dataset as tensors."""
     return [to_tensor(to_numpy(column), device=device) for column in data_from_dataset(dataset)]
-
-
-def ends_training(method_name: str, error: BaseException) -> bool:
-    """Whether a KeyboardInterrupt is a callback's way to stop training, by a `raise`, and not a signal."""
-    if method_name != "on_epoch_end":
-        return False
-    traceback: Any = error.__traceback__
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    instruction = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
-    return instruction == dis.opmap["RAISE_VARARGS"]

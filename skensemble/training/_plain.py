@@ -15,17 +15,10 @@ from skensemble._types import SkorchNet
 from skensemble.optimizers import Optimizer
 from skensemble.regularizers import Rules
 from skensemble.schedules import Schedule
+from skensemble.training._interrupts import StopTraining, ends_training
 from skensemble.training._job import Job, RowLosses, Rows
 from skensemble.training._ledger import Ledger, Progress
-from skensemble.training._net import (
-    StopTraining,
-    as_skorch_knows_it,
-    batch_listeners,
-    complete_bars,
-    ends_training,
-    losses_of,
-    table_of,
-)
+from skensemble.training._net import as_skorch_knows_it, batch_listeners, complete_bars, losses_of, table_of
 from skensemble.training._work import FitWork, Limits, run_together
 
 

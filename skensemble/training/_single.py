@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from skensemble._types import SkorchNet
+from skensemble.training._interrupts import StopTraining
 from skensemble.training._job import Job
-from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, StopTraining
+from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK
 from skensemble.training._threads import one_thread
 
 _SMALL_STEP = 2**25

@@ -18,15 +18,15 @@ from skensemble.regularizers import weight_names
 from skensemble.schedules import Schedule
 from skensemble.training._batched import batched
 from skensemble.training._group import Groups, sharing_key
+from skensemble.training._interrupts import Interrupted, StopTraining
 from skensemble.training._job import Job, check_output
-from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK, Interrupted, StopTraining
+from skensemble.training._net import EVALUATION_ROWS
 from skensemble.training._regularization import Regularization
 from skensemble.training._structure import CannotStack, structure
 from skensemble.training._table import Table
 from skensemble.training._views import copy_states, own_tensors
 
 _COMPACT_SHARE = 1 / 3
-_LEAST_CHUNK = 1024
 
 
 class _NoStream:
@@ -279,8 +279,8 @@ class Stack:
         for module in modules:
             copy_states(module)
         with torch.no_grad():
-            self._params = _stacked([dict(module.named_parameters()) for module in modules])
-            self._buffers = _stacked([dict(module.named_buffers()) for module in modules])
+            self._params = stacked([dict(module.named_parameters()) for module in modules])
+            self._buffers = stacked([dict(module.named_buffers()) for module in modules])
         self._trainable = {name: self._params[name] for name, p in modules[0].named_parameters() if p.requires_grad}
         self._leaves: dict[int, dict[str, torch.Tensor]] = {}
         self._point_into_storage()
@@ -334,7 +334,8 @@ class Stack:
             raise CannotStack("its output for a row depends on the other rows of the batch, or on global random state")
 
 
-def _stacked(dicts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def stacked(dicts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Tensors of several members by name, along a leading member axis."""
     return {name: torch.stack([tensors[name].data for tensors in dicts]) for name in dicts[0]}
 
 
@@ -369,46 +370,3 @@ def together(base: nn.Module) -> Callable[..., torch.Tensor]:
         return vmap(one, in_dims=(0, 0, None if shared else 0), randomness="error")(params, buffers, X)
 
     return forward
-
-
-def forward_together(modules: Sequence[nn.Module], Xs: Sequence[torch.Tensor], pad: bool = True) -> list[torch.Tensor]:
-    """The outputs of many modules of one structure, without gradients.
-
-    Parameters
-    ----------
-    modules : list of torch.nn.Module
-        In evaluation mode.
-    Xs : list of Tensor of shape (n_rows, n_features)
-        Rows of each; where all are the same object, rows are read once.
-    pad : bool, default=True
-        Whether chunks may be small and filled up with rows of zeros. Otherwise they are those of `forward`, for
-        networks that may look across rows; all must then have equally many.
-
-    Returns
-    -------
-    outputs : list of Tensor of shape (n_rows, n_outputs)
-        On the CPU.
-    """
-    base = adopt(copy.deepcopy(modules[0])).eval()
-    params = _stacked([dict(module.named_parameters()) for module in modules])
-    buffers = _stacked([dict(module.named_buffers()) for module in modules])
-    device = next((p.device for p in params.values()), torch.device("cpu"))
-
-    all_together = together(base)
-    shared = all(X is Xs[0] for X in Xs)
-    longest = max(map(len, Xs))
-    chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules)) if pad else EVALUATION_ROWS
-    block = ROW_BLOCK if pad else 1
-    outputs: Any = None
-    with torch.inference_mode():
-        for begin in range(0, longest, chunk):
-            parts = [X[begin : begin + chunk] for X in Xs[: 1 if shared else None]]
-            n_rows = max(map(len, parts))
-            width = -(-n_rows // block) * block
-            parts = [torch.cat([part, part.new_zeros(width - len(part), *part.shape[1:])]) for part in parts]
-            X = parts[0] if shared else torch.stack(parts)
-            part = all_together(params, buffers, X.to(device), shared)[:, :n_rows].cpu()
-            if outputs is None:
-                outputs = part.new_empty(len(part), longest, *part.shape[2:])
-            outputs[:, begin : begin + n_rows] = part
-    return [output[: len(X)].clone() for output, X in zip(outputs, Xs, strict=True)]

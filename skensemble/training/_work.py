@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from skensemble.training._interrupts import Interrupted
 from skensemble.training._job import Job, Rows
 from skensemble.training._keeper import Keeper
 from skensemble.training._ledger import Ledger, Progress, TrainedAlone, TrainedStack
-from skensemble.training._net import EVALUATION_ROWS, Interrupted
+from skensemble.training._net import EVALUATION_ROWS
 from skensemble.training._single import forward, train_single
-from skensemble.training._stack import Stack, forward_together
+from skensemble.training._stack import Stack
 from skensemble.training._structure import CannotStack, stack_key, structure, why_alone
 from skensemble.training._threads import in_threads, shards
+from skensemble.training._together import forward_together
 from skensemble.training._views import Checkpoint
 
 if TYPE_CHECKING:
