@@ -18,7 +18,7 @@ import skensemble as ske
 from skensemble.training import _crew
 from skensemble.training._courier import Sent
 
-N_WORKERS, N_REPEATS = 2, 5
+N_WORKERS, N_REPEATS = 2, 3
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def main(names):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(7000, 32)).astype(np.float32)
     y = (X[:, 0] + X[:, 1] * X[:, 2] > 0).astype(int)
-    bag = BaggingClassifier(ske.NetClassifier(ske.MLP((64, 64)), max_epochs=10, random_state=0), 64, random_state=0)
+    bag = BaggingClassifier(ske.NetClassifier(ske.MLP((64, 64)), max_epochs=5, random_state=0), 64, random_state=0)
     post = Post()
     for name in names:
         n_out, n_back = post.n_out, post.n_back
