@@ -224,6 +224,46 @@ def ensemble_selection(found):
     assert len({tuple(one.weights_) for one in found["selections"]}) == 5
 
 
+def spam(found):
+    means = {name: {score: v.mean() for score, v in values.items()} for name, values in found["scores"].items()}
+    assert len({tuple(values["log loss"]) for values in found["scores"].values()}) == 5
+    change, error = found["changes"]["linear, C=1"]
+    assert change < -4 * error
+    assert len(found["changes"]) == 4
+    assert all(abs(change) < 2 * error for other, (change, error) in found["changes"].items() if other != "linear, C=1")
+    for one in ("linear, C=100", "linear, 100 columns", "one network", "bag of 16"):
+        assert means[one]["accuracy"] > means["linear, C=1"]["accuracy"] + 0.005
+        assert means[one]["log loss"] < means["linear, C=1"]["log loss"] / 1.8
+        assert abs(means[one]["average precision"] - means["linear, C=1"]["average precision"]) < 0.006
+    assert -0.005 < found["changes"]["one network"][0] < 0
+    assert not set(found["X_train"]) & set(found["X_test"])
+    linear, bag = (found["missed"][name] for name in ("linear, C=100", "bag of 16"))
+    assert 2 * (linear & bag).sum() > max(linear.sum(), bag.sum()) > 0
+    assert max(linear.mean(), bag.mean()) < 0.02
+    assert (found["tested"]["linear, C=100"] != found["tested"]["bag of 16"]).any()
+
+
+def fashion(found):
+    accuracy, nats = ({name: curves[k] for name, curves in found["curves"].items()} for k in (0, 1))
+    singles = (found["classes"][found["bag"].members.argmax(axis=2)] == found["y_test"]).mean(axis=1)
+    assert len(set(singles)) > 4
+    for name in accuracy:
+        mean, loss = accuracy[name].mean(axis=0), nats[name].mean(axis=0)
+        assert mean[-1] > mean[0] + 0.008
+        assert mean[3] - mean[0] > 0.6 * (mean[-1] - mean[0])
+        assert (np.diff(loss) < 0).all()
+        assert loss[-1] < 0.9 * loss[0]
+        assert np.ptp(accuracy[name][:, -1]) == 0
+    assert accuracy["all rows"][0, -1] > singles.mean() + 2 * singles.std(ddof=1)
+    assert accuracy["bootstraps"][:, 0].mean() < singles.mean() - 0.008
+    assert abs(accuracy["bootstraps"][0, -1] - singles.mean()) < 0.008
+    assert nats["bootstraps"][0, -1] < nats["all rows"][:, 0].mean() - 0.02
+    alone, confidence, disagreement = found["left"].values()
+    assert confidence[10] < min(alone[10], disagreement[10])
+    assert confidence[10] < confidence[0] / 2
+    assert confidence.mean() < disagreement.mean() < alone.mean()
+
+
 CHECKS = (
     first_fit,
     optimizer_search,
@@ -237,6 +277,8 @@ CHECKS = (
     bias_variance,
     flat_minima,
     ensemble_selection,
+    spam,
+    fashion,
 )
 CLAIMS = {check.__name__: check for check in CHECKS}
 
@@ -253,7 +295,18 @@ def pyplot():
 
 
 # Ten seconds and more each.
-SLOW = ("augmented_images", "bagging_against_boosting", "batch_sizes", "bias_variance", "flat_minima", "regularizers")
+SLOW = (
+    "augmented_images",
+    "bagging_against_boosting",
+    "batch_sizes",
+    "bias_variance",
+    "fashion",
+    "flat_minima",
+    "regularizers",
+    "spam",
+)
+# What these read from the folder of real data sets.
+READS = {"fashion": "fashion_mnist_15k.npz", "spam": "sms_spam.parquet"}
 
 
 def marked(path):
@@ -261,7 +314,10 @@ def marked(path):
 
 
 @pytest.mark.parametrize("path", [marked(path) for path in EXAMPLES])
-def test_example(path, pyplot, monkeypatch, capsys):
+def test_example(path, pyplot, monkeypatch, capsys, real_data):
+    name = path.stem.removeprefix("plot_")
+    if name in READS:
+        monkeypatch.setenv("SKENSEMBLE_DATA", str(real_data(READS[name]).parent))
     monkeypatch.setattr(pyplot, "show", lambda: None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -272,5 +328,12 @@ def test_example(path, pyplot, monkeypatch, capsys):
             assert all(ax.get_xlabel() and ax.get_ylabel() and ax.has_data() for ax in figure.axes)
     assert pyplot.get_fignums()
     assert capsys.readouterr().out
-    if path.stem.removeprefix("plot_") in CLAIMS:
-        CLAIMS[path.stem.removeprefix("plot_")](found)
+    if name in CLAIMS:
+        CLAIMS[name](found)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_an_example_says_which_file_it_misses(name, pyplot, monkeypatch, tmp_path):
+    monkeypatch.setenv("SKENSEMBLE_DATA", str(tmp_path))
+    with pytest.raises(SystemExit, match=rf"{READS[name]}.*SKENSEMBLE_DATA"):
+        runpy.run_path(str(EXAMPLES[0].with_name(f"plot_{name}.py")))
