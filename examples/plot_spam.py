@@ -2,8 +2,9 @@
 Spam: text into a bag of networks, and into a linear model
 ==========================================================
 
-Text becomes a few columns by a pipeline of scikit-learn's, and a bag of networks is its last step. Beside it stands what
-is hard to beat where there are many columns and few rows: logistic regression on all of them. It is not beaten here.
+Text becomes a few columns by a pipeline of scikit-learn's, and a bag of networks is its last step. Beside it stands
+what is hard to beat where there are many columns and few rows: logistic regression on all of them. It is not beaten
+here.
 
 The data are the SMS Spam Collection (Almeida et al. 2011), 5158 different messages of which one in eight is spam. They
 are read from ``sms_spam.parquet`` in the folder that the environment variable SKENSEMBLE_DATA names, or else in
@@ -47,8 +48,8 @@ print(f"{len(X_train)} messages to train on, {len(X_test)} to test with; {y.mean
 # --------------
 # `TfidfVectorizer` counts runs of two to four letters within words, so that "fr33" has something in common with "free".
 # It is a part of the pipeline: what is counted is chosen by the rows that are trained on. Its 4000 columns are sparse,
-# and logistic regression takes them as they are. Networks take dense rows: `TruncatedSVD` makes 100 columns of them, and
-# a third linear model gets those too, so that what is lost there can be told from what networks do.
+# and logistic regression takes them as they are. Networks take dense rows: `TruncatedSVD` makes 100 columns of them,
+# and a third linear model gets those too, so that what is lost there can be told from what networks do.
 #
 # To be better than ``C=1``, the default, would prove little; 100 has the least log loss of 1, 10, 100 and 1000 in
 # cross-validation on the training messages. The network's settings were found by the same folds.
@@ -106,19 +107,19 @@ for ax, (score, unit) in zip(axes, {"accuracy": "%", "log loss": "nats", "averag
     ax.set(xlabel=f"{score.capitalize()}" + f" ({unit})" * bool(unit), ylabel="Pipeline")
     ax.grid(axis="y", color="0.9")
     ax.locator_params(axis="x", nbins=4)
-    ax.label_outer()
 axes[0].set_yticks(places, models)
 axes[0].invert_yaxis()
 plt.show()
 
 # %%
-# Dots of one line are those of one fold, bars are means. The bag is not better than the linear model with a chosen ``C``:
-# they are as close as chance would have it, and so is every other pair but those with ``C=1``. That one ranks messages
-# as well as any, as its average precision says, but holds its weights so small that it is hardly ever sure.
+# Dots of one line are those of one fold, bars are means. The bag is not better than the linear model with a chosen
+# ``C``: their log losses differ by less than two standard errors, as do those of the bag and of one network. With
+# ``C=1`` messages are ranked as well as with any, as the average precision says; but weights are held so small that
+# the model is hardly ever sure of spam.
 #
-# Why no more? That a message is spam is nearly a sum of hints, free, call, a long number, and a sum is what a linear model
-# is. On the same 100 columns, too, it is about as good as the networks: there is hardly a bend in it for them to
-# find. And they agree too well for their mean to be much better than one of them.
+# Why no more? That a message is spam is nearly a sum of hints: free, call, a long number. A sum is what a linear
+# model is, and on the same 100 columns, too, it is about as good as the networks. There is hardly a bend in it for
+# them to find, and they agree too well for their mean to be much better than one of them.
 
 # %%
 # The test messages
@@ -141,18 +142,22 @@ left.legend(loc="lower left")
 linear_says, bag_says = (np.clip(tested[name], 1e-4, 1 - 1e-4) for name in ("linear, C=100", "bag of 16"))
 for label, color, marker, name in ((0, "#56B4E9", "o", "ham"), (1, "#D55E00", "^", "spam")):
     rows = y_test == label
-    right.scatter(linear_says[rows], bag_says[rows], 18, color, marker, alpha=0.6, linewidth=0, label=name)
+    right.scatter(linear_says[rows], bag_says[rows], s=18, c=color, marker=marker, alpha=0.6, linewidth=0, label=name)
 right.axhline(0.5, color="0.5", linewidth=0.8)
 right.axvline(0.5, color="0.5", linewidth=0.8)
 right.set(
     xscale="logit", yscale="logit", xlabel="Probability of spam, linear, C=100", ylabel="Probability of spam, bag"
 )
+chances = [1e-4, 1e-2, 0.5, 1 - 1e-2, 1 - 1e-4]
+for axis in (right.xaxis, right.yaxis):
+    axis.set_ticks(chances, [f"{chance:.4g}" for chance in chances])
+    axis.set_ticks([], minor=True)
 right.legend(loc="upper left")
 plt.show()
 
 # %%
-# Right, a dot is a message. What one of them misses, the other mostly misses too, so that a mean of both would not help
-# much either. These three spam messages look least like spam to the bag.
+# Right, each mark is a message. What one of them misses, the other mostly misses too, so that a mean of both would not
+# help much either. Last, the three spam messages that look least like spam to the bag.
 
 missed = {name: (tested[name] > 0.5) != y_test for name in ("linear, C=100", "bag of 16")}
 both = missed["linear, C=100"] & missed["bag of 16"]

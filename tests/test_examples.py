@@ -254,10 +254,12 @@ def fashion(found):
         assert (np.diff(loss) < 0).all()
         assert loss[-1] < 0.9 * loss[0]
         assert np.ptp(accuracy[name][:, -1]) == 0
-    assert accuracy["all rows"][0, -1] > singles.mean() + 2 * singles.std(ddof=1)
+    assert accuracy["all rows"][0, -1] > singles.mean() + 3 * singles.std(ddof=1)
     assert accuracy["bootstraps"][:, 0].mean() < singles.mean() - 0.008
     assert abs(accuracy["bootstraps"][0, -1] - singles.mean()) < 0.008
     assert nats["bootstraps"][0, -1] < nats["all rows"][:, 0].mean() - 0.02
+    bag, wrong = found["bag"], found["wrong"]
+    assert 0.05 < bag.epistemic[wrong].mean() < bag.aleatoric[wrong].mean() / 2
     alone, confidence, disagreement = found["left"].values()
     assert confidence[10] < min(alone[10], disagreement[10])
     assert confidence[10] < confidence[0] / 2
