@@ -135,8 +135,8 @@ plt.show()
 
 # %%
 # The confidence of the mean of eight points to errors best, better than their disagreement: what makes an image hard is
-# mostly that it looks like two kinds of clothes, and each member knows that by itself. Most of the entropy of the images
-# that are got wrong is such doubt, and the lesser part disagreement. Below are the ten images with most of that.
+# mostly that it looks like two kinds of clothes, and each member knows that by itself. Most of the entropy of the
+# images that are got wrong is such doubt, and the lesser part disagreement. Below are the ten images with most of that.
 
 print(
     f"Entropy of the wrong ones: {bag.total[wrong].mean():.2f} nats, {bag.epistemic[wrong].mean():.2f} by disagreement"
