@@ -33,13 +33,9 @@ CLUSTER_PAGE = Path(__file__).resolve().parents[1] / "docs" / "cluster.md"
 # ---- equal results ----
 
 
-@pytest.mark.parametrize(
-    "kinds",
-    [["early stopping", "random layers", "nested optimizer state"], pytest.param([*KINDS], marks=pytest.mark.slow)],
-    ids=["some", "all"],
-)
-def test_every_kind_of_fit_equals_the_local_one_and_goes_on_as_it_would(kinds):
-    nets = [net for kind in kinds for net in seeded(4, KINDS[kind], warm_start=True)] + seeded(8, warm_start=True)
+@pytest.mark.slow  # a minute: each worker imports what each kind needs
+def test_every_kind_of_fit_equals_the_local_one_and_goes_on_as_it_would():
+    nets = [net for kind in KINDS for net in seeded(4, KINDS[kind], warm_start=True)] + seeded(8, warm_start=True)
 
     def fits(**settings):
         with ske.fused(**settings) as fusion:
