@@ -54,7 +54,7 @@ def test_every_kind_of_fit_equals_the_local_one_and_goes_on_as_it_would():
         for i in range(0, len(nets), 4):  # of a kind
             assert len({outputs.tobytes() for outputs, _ in ours[i : i + 4]}) == 4
     assert not np.allclose(here[0][0][0], here[1][0][0])
-    assert len(fusion.alone) == (2 * 4 if "closure" in kinds else 0)
+    assert len(fusion.alone) == 2 * 4  # the optimizer with a closure
 
 
 def test_the_fits_of_a_stack_are_shared_out_and_come_back_as_they_went():
