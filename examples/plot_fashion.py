@@ -134,13 +134,12 @@ ax.legend(loc="upper right")
 plt.show()
 
 # %%
-# The confidence of the mean of eight points to errors best, better than their disagreement: what makes an image hard is
-# mostly that it looks like two kinds of clothes, and each member knows that by itself. Most of the entropy of the
-# images that are got wrong is such doubt, and the lesser part disagreement. Below are the ten images with most of that.
+# The confidence of the mean of eight points to errors best, better than their disagreement: what makes an image hard
+# is mostly that it looks like two kinds of clothes, and each member knows that by itself. Most of the entropy of the
+# images that are got wrong is such doubt, the lesser part disagreement. Below are the ten images with most of that.
 
-print(
-    f"Entropy of the wrong ones: {bag.total[wrong].mean():.2f} nats, {bag.epistemic[wrong].mean():.2f} by disagreement"
-)
+doubt, disagreement = bag.aleatoric[wrong].mean(), bag.epistemic[wrong].mean()
+print(f"Entropy of the wrong ones: {doubt:.2f} nats of members' own doubt, {disagreement:.2f} of disagreement")
 most = np.argsort(bag.epistemic)[-10:][::-1]
 votes = classes[bag.members.argmax(axis=2)][:, most].T
 figure, ax = plt.subplots(figsize=(10, 5.6), layout="constrained")
