@@ -11,6 +11,11 @@ from sklearn.datasets import make_classification, make_regression
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items):
+    """Let tests of workers be the last: threads of Dask and Ray outlive their clusters, and other tests count threads."""
+    items.sort(key=lambda item: item.path.name.startswith("test_distributed"))
+
+
 @pytest.fixture
 def real_data():
     """Find a file of the folder of real data sets, or skip the test where it is missing."""
