@@ -12,7 +12,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items):
-    """Let tests of workers be the last: threads of Dask and Ray outlive their clusters, and other tests count threads."""
+    """Let tests of workers be the last: threads of Dask and Ray outlive their clusters, and others count threads."""
     items.sort(key=lambda item: item.path.name.startswith("test_distributed"))
 
 
