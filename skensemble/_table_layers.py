@@ -5,6 +5,7 @@ Each has one formula, of tensors that may have an axis of members in front: it s
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from math import pi, sqrt
 from operator import attrgetter
@@ -20,13 +21,14 @@ from skensemble._types import Floats, Integers
 Own = Callable[[str], torch.Tensor]
 
 
-class ByFormula(nn.Module):
+class ByFormula(nn.Module, ABC):
     """A layer whose one formula is that of a network and, where its tensors are stacked, of many."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the formula to `x`, of shape (n_rows, ...), with the layer's own tensors."""
         return self.formula(lambda name: attrgetter(name)(self), x)
 
+    @abstractmethod
     def formula(self, own: Own, x: torch.Tensor) -> torch.Tensor:
         """Compute the layer.
 
@@ -41,7 +43,6 @@ class ByFormula(nn.Module):
         -------
         outputs : Tensor of shape (..., n_rows, *shape)
         """
-        raise NotImplementedError
 
 
 _FREQUENCY = 0.1  # standard deviation of the first frequencies, per unit of a scaled number

@@ -398,13 +398,3 @@ def as_network(network: NetworkLike) -> NetworkSpec:
         "network must be a name, a spec such as MLP(), a torch.nn.Module or a callable that returns one. "
         f"Got {network!r}."
     )
-
-
-def takes_tables(network: NetworkLike) -> bool:
-    """Whether what a user gives as `network` takes columns of categories and missing values, and learns their facts."""
-    return network.lower() == "tabular" if isinstance(network, str) else hasattr(network, "learn")
-
-
-def n_heads(spec: NetworkSpec) -> int:
-    """How many predictions a spec's network makes of a row."""
-    return getattr(spec, "n_heads", 1)

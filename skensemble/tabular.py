@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from skensemble._blocks import ACTIVATIONS, DTYPES, dropout_layers, pick, sizes
-from skensemble._spec import unknown_name
+from skensemble._spec import NetworkLike, NetworkSpec, unknown_name
 from skensemble._table_layers import (
     ByFormula,
     Categories,
@@ -248,3 +248,13 @@ def _quantiles(values: Floats, weight: Floats, shares: Floats) -> Floats:
     total = np.cumsum(weight[order])
     at = np.searchsorted(total, shares * total[-1] * (1 - 1e-12))
     return values[order][np.minimum(at, len(values) - 1)]
+
+
+def takes_tables(network: NetworkLike) -> bool:
+    """Whether what a user gives as `network` takes columns of categories and missing values, and learns their facts."""
+    return network.lower() == "tabular" if isinstance(network, str) else hasattr(network, "learn")
+
+
+def n_heads(spec: NetworkSpec) -> int:
+    """How many predictions a spec's network makes of a row."""
+    return getattr(spec, "n_heads", 1)

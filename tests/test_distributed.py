@@ -235,6 +235,7 @@ def test_joblib_inside_a_worker_runs_one_by_one_on_the_worker_s_share_of_the_cor
     [
         ({"workers": "threads"}, "workers must be 'loky', 'dask', 'ray', a backend of joblib, or None. Got 'threads'."),
         ({"workers": 2}, "workers must be 'loky', 'dask', 'ray', a backend of joblib, or None. Got 2."),
+        ({"workers": ["loky"]}, "workers must be 'loky', 'dask', 'ray', a backend of joblib, or None. Got ['loky']."),
         ({"workers": FusionBackend()}, "workers must be a backend of processes. Got FusionBackend; use 'loky'."),
         ({"workers": "loky", "n_workers": 0}, "n_workers must be an integer of at least 1, or None for all. Got 0."),
         ({"workers": "loky", "n_workers": True}, "n_workers must be an integer of at least 1, or None for all."),

@@ -91,6 +91,34 @@ def test_what_cannot_be_pickled_is_trained_here_and_told():
     assert_same(got[:8], fitted(seeded(8))[0])
 
 
+class OnlyThere:
+    """Cannot be unpickled in the process that it is at home in."""
+
+    def __init__(self, home):
+        self.home = home
+
+    def __reduce__(self):
+        return only_there, (self.home,)
+
+
+def only_there(home):
+    if os.getpid() == home:
+        raise ArithmeticError("not in this process")
+    return OnlyThere(home)
+
+
+def test_what_cannot_be_read_here_is_trained_here_and_told():
+    class Souvenir(Recording):
+        def on_train_end(self, net, **kwargs):
+            self.kept = OnlyThere(home)
+
+    home, nets = os.getpid(), seeded(8, callbacks=[Souvenir()])
+    with pytest.warns(UserWarning, match="made of it cannot be read here: ArithmeticError: not in this process"):
+        got, _ = on_workers(nets)
+    assert {dict(net.net_.callbacks_)["Souvenir"].pid for net in got} == {home}
+    assert_same(got, fitted(seeded(8))[0])
+
+
 def test_what_cannot_come_back_is_trained_here_and_told():
     class OnesWay(Recording):
         def on_train_end(self, net, **kwargs):

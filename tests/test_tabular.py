@@ -1,6 +1,7 @@
 """The network for tables: its layers' formulas, what it learns of columns, frames, heads, and stacks of it."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from skensemble import BoostingClassifier, NetClassifier, NetRegressor, TabularN
 from skensemble._table_layers import Categories, HeadsApart, HeadsShare, Numbers, clipped
 from skensemble.exporting._graph import module_of
 from skensemble.training import RowLosses
+from skensemble.training._job import Rows
 from skensemble.training._work import Interning
 
 SMALL = TabularNetwork((8,), dtype="float64")
@@ -408,6 +410,19 @@ def test_equal_tables_with_missing_numbers_are_held_once():
     interning = Interning()
     assert interning._one(tables[0]) is interning._one(tables[1])
     assert interning._one(tables[0]) is not interning._one(tables[0] + 1)
+
+
+def test_equal_indices_of_rows_are_held_once():
+    def fit():
+        column = torch.arange(6.0)
+        return SimpleNamespace(tables=[Rows(column[:, None], column, column, torch.arange(4))])
+
+    one, other = fit(), fit()
+    interning = Interning()
+    for work in (one, other):
+        interning.take(work)
+    assert one.tables[0].index is other.tables[0].index
+    assert one.tables[0].table[0] is other.tables[0].table[0]
 
 
 # ---- training that follows from the network ----

@@ -25,9 +25,10 @@ from skensemble.estimators._parts import check_module, own_callbacks
 from skensemble.estimators._rows import offset_of, split, weights_of
 from skensemble.estimators._rules import image_shape, rules_of
 from skensemble.estimators._training import is_auto, settled
-from skensemble.networks import as_network, n_heads, takes_tables
+from skensemble.networks import as_network
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import WeightNoise, as_weight_noise
+from skensemble.tabular import n_heads, takes_tables
 from skensemble.training import (
     BestEpoch,
     Job,

@@ -4,10 +4,11 @@ from torch import nn
 
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import as_averaging
-from skensemble.networks import ConvNet, as_network, n_heads
+from skensemble.networks import ConvNet, as_network
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import Rules, as_weight_noise
 from skensemble.schedules import check_rule
+from skensemble.tabular import n_heads
 from skensemble.training import RowLosses
 
 _SMOOTHED = (None, "cross_entropy", "binary_cross_entropy", nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)

@@ -13,11 +13,12 @@ from torch import nn
 from skensemble._layers import InputScaler, ScaledNetwork
 from skensemble._random import Stream
 from skensemble.estimators._arrays import device_name
-from skensemble.networks import MLP, ConvNet, ResNet, TabularNetwork, n_heads
+from skensemble.networks import MLP, ConvNet, ResNet, TabularNetwork
 from skensemble.persistence._container import ModelFileError
 from skensemble.persistence._modules import not_named
 from skensemble.persistence._tensors import state_from, take_out
 from skensemble.persistence._types import full_name
+from skensemble.tabular import n_heads
 from skensemble.training import ModuleBuilder, RowLosses
 
 _BUILT_IN = (MLP, ConvNet, ResNet, TabularNetwork)

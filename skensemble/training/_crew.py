@@ -26,7 +26,8 @@ from skensemble._compat import submit
 from skensemble.training._courier import Courier, carrier_for
 from skensemble.training._interrupts import Interrupted
 from skensemble.training._ledger import Ledger, Progress
-from skensemble.training._shard import Message, Reply, cut, pack_shard, take_reply, train_shard
+from skensemble.training._pickling import loads
+from skensemble.training._shard import Message, Reply, cut, pack_shard, take_up, train_shard
 from skensemble.training._work import FitWork
 
 _ENGINES = {"loky": None, "dask": "distributed", "ray": "ray"}  # by name, the package that each needs besides
@@ -233,7 +234,12 @@ class Crew:
         if reply.refusal is not None:
             self._tell(reply.refusal)
             return False
-        take_reply(shard.works, reply, ledger)
+        try:
+            made = loads(reply.content)
+        except Exception as error:
+            self._tell(f"what a worker made of it cannot be read here: {type(error).__name__}: {error}")
+            return False
+        take_up(shard.works, made, ledger)
         limits.keeper.finished(shard.works)
         progress.advance(sum(work.job.max_epochs for work in shard.works), len(shard.works))
         return True
@@ -266,12 +272,34 @@ class Crew:
             engine.close(at_once)
 
 
+def crew_of(
+    workers: str | ParallelBackendBase | None, n_workers: int | None, checkpoint_every: float | None
+) -> Crew | None:
+    """The crew that a `fused` block is asked for, or None.
+
+    Raises
+    ------
+    ImportError, ValueError
+        As `Crew` does; also if settings exclude each other.
+    """
+    if workers is None:
+        if n_workers is not None:
+            raise ValueError(f"n_workers needs workers. Got n_workers={n_workers!r} alone; set workers='loky'.")
+        return None
+    if checkpoint_every is not None:
+        raise ValueError(
+            f"checkpoint_every must be None where workers train. Got {checkpoint_every!r}; a store keeps each "
+            "shard that comes back."
+        )
+    return Crew(workers, n_workers)
+
+
 def _check(workers: Any) -> None:
     if isinstance(workers, ParallelBackendBase):
         if getattr(workers, "supports_sharedmem", False) or not workers.supports_retrieve_callback:
             raise ValueError(f"workers must be a backend of processes. Got {type(workers).__name__}; use 'loky'.")
         return
-    if workers not in _ENGINES:
+    if not isinstance(workers, str) or workers not in _ENGINES:
         raise ValueError(
             f"workers must be {', '.join(map(repr, _ENGINES))}, a backend of joblib, or None. Got {workers!r}."
         )

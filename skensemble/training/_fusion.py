@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,8 @@ import torch
 from joblib.parallel import ParallelBackendBase
 
 from skensemble._types import StrPath
-from skensemble.training._crew import Crew
+from skensemble.training._budget import Budget
+from skensemble.training._crew import crew_of
 from skensemble.training._keeper import Keeper
 from skensemble.training._ledger import Ledger, Progress, TrainedAlone, TrainedStack
 from skensemble.training._net import EVALUATION_ROWS
@@ -22,11 +22,8 @@ from skensemble.training._single import forward
 from skensemble.training._store import Store
 from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Waiting, is_cancelled
 from skensemble.training._threads import keep_freed_memory, one_thread
-from skensemble.training._units import bytes_of_memory, free_memory
 from skensemble.training._work import FitWork, Interning, PredictWork, run_together
 
-_SHARE_OF_FREE_MEMORY, _ENOUGH_MEMORY = 1 / 8, 2**30
-_HELD_BESIDE = 1.5  # a task that holds training rows holds test rows, targets, weights and their tensors too
 _AT_ONCE = 4  # what tasks need in passing, while they check and copy their data, is not needed by all of them at once
 
 
@@ -64,31 +61,20 @@ class Fusion:
     ) -> None:
         if not isinstance(max_members, int) or isinstance(max_members, bool) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
-        if workers is None and n_workers is not None:
-            raise ValueError(f"n_workers needs workers. Got n_workers={n_workers!r} alone; set workers='loky'.")
-        if workers is not None and checkpoint_every is not None:
-            raise ValueError(
-                f"checkpoint_every must be None where workers train. Got {checkpoint_every!r}; a store keeps "
-                "each shard that comes back."
-            )
-        self.max_members = max_members
-        self.memory = (
-            min(_ENOUGH_MEMORY, free_memory() * _SHARE_OF_FREE_MEMORY) if memory is None else bytes_of_memory(memory)
-        )
+        self.max_members, self._budget = max_members, Budget(memory)
         self._ledger = Ledger()
         self.keeper = Keeper(store, checkpoint_every, self._ledger)
-        self.crew = None if workers is None else Crew(workers, n_workers)
+        self.crew = crew_of(workers, n_workers, checkpoint_every)
         self._progress = Progress(progress)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._local = threading.local()
-        self._n_running, self._interrupted = 0, False
+        self._n_running, self._n_begun, self._n_roots, self._interrupted = 0, 0, 0, False
         self._queue: list[Task] = []
         self._waiting: list[Waiting] = []
         self._n_started: dict[int, int] = {}
         nothing: Any = None
-        self._task_bytes, self._conductor, self._closing = nothing, nothing, nothing
-        self._n_begun, self._n_roots = 0, 0
+        self._conductor, self._closing = nothing, nothing
         self._batch: list[Waiting] | None = None
         self._interning, self._interning_lock = Interning(), threading.Lock()
         self._cores = threading.BoundedSemaphore(max(1, torch.get_num_threads()))
@@ -103,6 +89,7 @@ class Fusion:
         """What could not be stacked: a list of `TrainedAlone`, each with its reason."""
         return self._ledger.alone
 
+    memory = property(lambda self: self._budget.memory)
     n_read = property(lambda self: self._ledger.n_read)
     n_resumed = property(lambda self: self._ledger.n_resumed)
     n_rerun = property(lambda self: self._ledger.n_rerun)
@@ -147,7 +134,7 @@ class Fusion:
             with self._lock:
                 if is_cancelled(place.task):
                     raise Cancelled
-                self._task_bytes = max(self._task_bytes or 0, _HELD_BESIDE * work.held_bytes)
+                self._budget.take_in(work.held_bytes)
                 self._waiting.append(item)
                 place.waits = True
                 self._settle(place)
@@ -182,9 +169,8 @@ class Fusion:
             if is_cancelled(place.task):
                 raise Cancelled
 
-        with self._cores:
-            with nullcontext() if self._n_running == 1 else one_thread():
-                work.outputs = forward(work.module, work.X, not work.foreign, go_on)
+        with self._cores, nullcontext() if self._n_running == 1 else one_thread():
+            work.outputs = forward(work.module, work.X, not work.foreign, go_on)
 
     def _withdraw(self, item: Waiting) -> None:
         with self._lock:
@@ -225,7 +211,7 @@ class Fusion:
     def _open(self) -> None:
         FILTERS.enter()
         keep_freed_memory()
-        self._task_bytes = None  # other data than in the call before, perhaps
+        self._budget.forget()
         self._progress.start()
         self._closing = threading.Event()
         self._conductor = threading.Thread(
@@ -262,14 +248,14 @@ class Fusion:
         with self._lock:
             call.aborted = call.failed = True
             self._settle(call.place)
-            mine = [task for task in self._queue if _below(task.key, call)]
-            self._queue = [task for task in self._queue if not _below(task.key, call)]
+            mine = [task for task in self._queue if call.holds(task.key)]
+            self._queue = [task for task in self._queue if not call.holds(task.key)]
             heapq.heapify(self._queue)
-            for item in [item for item in self._waiting if _below(item.key, call)]:
+            for item in [item for item in self._waiting if call.holds(item.key)]:
                 self._waiting.remove(item)
                 self._release(item, Cancelled())
             for item in self._batch or ():
-                if _below(item.key, call):
+                if call.holds(item.key):
                     item.error = Cancelled()
                     self._interrupted = True
         for task in mine:
@@ -354,7 +340,7 @@ class Fusion:
         while self._queue and len(started) < at_most:
             task = heapq.heappop(self._queue)
             level = task.call.level
-            if self._n_started.get(level, 0) < self._limit():
+            if self._n_started.get(level, 0) < self._budget.n_tasks(self.width):
                 self._n_started[level] = self._n_started.get(level, 0) + 1
                 started.append((task, Place(task)))
             else:
@@ -368,18 +354,11 @@ class Fusion:
         for _, place in started:
             self._settle(place)
         for task, place in started:
-            thread = threading.Thread(
-                target=self._run, args=(task, place), name=f"skensemble-task-{task.key}", daemon=True
-            )
+            name = f"skensemble-task-{task.key}"
+            thread = threading.Thread(target=self._run, args=(task, place), name=name, daemon=True)
             task.call.threads = [thread, *filter(threading.Thread.is_alive, task.call.threads)]
             thread.start()
         return bool(started)
-
-    def _limit(self) -> int:
-        """How many tasks of one level of nesting may be under way."""
-        if self._task_bytes is None:
-            return min(self.width, max(4, os.cpu_count() or 1))
-        return max(1, min(self.width, int(self.memory // max(1, self._task_bytes))))
 
     def _run(self, task: Task, place: Place) -> None:
         """Do a task on a thread of its own."""
@@ -419,7 +398,3 @@ class Fusion:
     def _do(self, works: Sequence[FitWork | PredictWork]) -> bool:
         """Do pieces of work; return whether this was called off. Errors are left in the work they belong to."""
         return run_together(works, self, self._ledger, self._progress, lambda: self._interrupted)
-
-
-def _below(key: tuple[int, ...], call: Call) -> bool:
-    return key[: len(call.key)] == call.key

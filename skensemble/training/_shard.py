@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from joblib import parallel_config
@@ -152,19 +153,19 @@ def train_shard(message: Message) -> Reply:
         FILTERS.leave()
 
 
-def take_reply(works: Sequence[FitWork], reply: Reply, ledger: Ledger) -> None:
+def take_up(works: Sequence[FitWork], made: tuple[list[Any], list[Any], list[Any]], ledger: Ledger) -> None:
     """Let fits be what a worker has made of them.
 
     Parameters
     ----------
     works : list of FitWork
         Those of the shard.
-    reply : Reply
-        No refusal.
+    made : tuple
+        Read from the content of a `Reply`.
     ledger : Ledger
         Takes the records.
     """
-    results, stacks, alone = loads(reply.content)
+    results, stacks, alone = made
     for work, (net, error, seconds) in zip(works, results, strict=True):
         work.error, work.seconds, work.finished = error, seconds, True
         if error is not None:

@@ -62,6 +62,10 @@ class Call:
         # After an error joblib gives up the call, and the caller does so without waiting for the other tasks.
         return self.n_unfinished > 0 and not self.failed
 
+    def holds(self, key: tuple[int, ...]) -> bool:
+        """Whether a task or what it waits for, at any depth, is of this call."""
+        return key[: len(self.key)] == self.key
+
 
 def is_cancelled(task: Task | None) -> bool:
     while task is not None:

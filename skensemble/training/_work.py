@@ -100,6 +100,7 @@ class Interning:
             if key not in tables:
                 tables[key] = tuple(map(self._one, rows.table))
             rows.table = tables[key]
+            rows.index = self._one(rows.index)
 
     def clear(self) -> None:
         """Forget everything."""
