@@ -9,14 +9,12 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 
-import cloudpickle
 import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier
 
 import skensemble as ske
 from skensemble.training import _crew
-from skensemble.training._courier import Sent
 
 N_WORKERS, N_REPEATS = 2, 3
 
@@ -52,22 +50,22 @@ class Post:
 
     def __init__(self):
         self.columns, self.n_out, self.n_back = {}, 0, 0
-        self._pack, self._take = _crew.pack_shard, _crew.take_reply
-        _crew.pack_shard, _crew.take_reply = self._counted_pack, self._counted_take
+        self._pack, self._loads = _crew.pack_shard, _crew.loads
+        _crew.pack_shard, _crew.loads = self._counted_pack, self._counted_loads
 
     def _counted_pack(self, works, courier, *limits):
         message = self._pack(works, courier, *limits)
         tensors = {id(t): t for work in works for rows in work.tables for t in (*rows.table, rows.index)}
-        for part, tensor in zip(message.parts, tensors.values(), strict=True):
-            if isinstance(part, Sent):
-                self.columns[part.key] = tensor.numel() * tensor.element_size()
-        small = sum(part.nbytes for part in message.parts if not isinstance(part, Sent))
-        self.n_out += len(message.jobs) + small
+        for sent, tensor in zip(message.columns, tensors.values(), strict=True):
+            if sent is not None:
+                self.columns[sent.key] = tensor.numel() * tensor.element_size()
+        content = message.content
+        self.n_out += len(content if isinstance(content, bytes) else content.fetch())
         return message
 
-    def _counted_take(self, works, reply, ledger):
-        self.n_back += len(cloudpickle.dumps(reply))
-        self._take(works, reply, ledger)
+    def _counted_loads(self, content):
+        self.n_back += len(content)
+        return self._loads(content)
 
 
 def seconds_of(action):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from joblib import Parallel, delayed
+from parity import assert_agree, assert_differ
 from readme_blocks import blocks
 from sklearn.base import clone
 from workers import WIDE, Deadly, Recording, assert_same, fitted, is_alive, on_workers, recordings, seeded, wait_for
@@ -64,6 +65,16 @@ def test_a_dask_cluster_gives_the_local_results_and_takes_a_column_once(dask):
     assert_same(expected, got, X)
     assert set(Counter(fusion.crew.fetched).values()) <= {1, 2}
     assert fusion.crew.fetched
+
+
+def test_networks_of_megabytes_are_no_long_message_of_which_dask_would_warn(dask):
+    nets = seeded(8, ske.NetClassifier(ske.MLP((1200, 1200)), max_epochs=1, random_state=0))
+    got, fusion = fitted(nets, X[:64], Y[:64], workers="dask")  # warnings are errors here
+    assert [stack.n_members for stack in fusion.stacks] == [4, 4]
+    expected, _ = fitted(nets, X[:64], Y[:64])
+    for one, other in zip(got, expected, strict=True):
+        assert_agree(one, other, X[:64], rtol=1e-4, atol=1e-5)
+    assert_differ(got, X[:64])
 
 
 def test_workers_of_dask_that_are_killed_with_the_rows_they_held_have_their_shards_run_again(dask, tmp_path):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from joblib import parallel_config
 from sklearn.exceptions import ConvergenceWarning
 
-from skensemble.training._courier import Courier, Sent, array_of, received
+from skensemble.training._courier import Courier, Sent, Source, array_of, received
 from skensemble.training._ledger import Ledger, Progress
 from skensemble.training._pickling import dumps, loads
 from skensemble.training._structure import stack_key
@@ -19,7 +19,7 @@ from skensemble.training._tasks import FILTERS
 from skensemble.training._work import FitWork, Limits, grouped, run_together
 
 _LEAST_MEMBERS = 4
-_LEAST_BYTES = 2**16  # smaller columns go along
+_LEAST_BYTES = 2**16  # what is smaller goes along
 
 
 def cut(works: Sequence[FitWork], n_workers: int, max_members: int) -> list[list[FitWork]]:
@@ -51,16 +51,16 @@ class Message:
 
     Attributes
     ----------
-    jobs : bytes
-        A list of `Job`, pickled without its rows.
-    parts : tuple of Sent or ndarray
-        The columns and indices of the rows, each once.
+    content : bytes or Source
+        A pickle, or where it lies: a list of `Job`, pickled without its rows, and their small columns and indices.
+    columns : tuple of (Sent or None)
+        All columns and indices of the rows, each once; None for those that are in the content.
     max_members, memory : int, float
         Limits of a stack.
     """
 
-    jobs: bytes
-    parts: tuple[Sent | np.ndarray, ...]
+    content: bytes | Source
+    columns: tuple[Sent | None, ...]
     max_members: int
     memory: float
 
@@ -73,7 +73,7 @@ def pack_shard(works: Sequence[FitWork], courier: Courier, max_members: int, mem
     works : list of FitWork
         Not begun, and not changed.
     courier : Courier
-        Takes the larger columns.
+        Takes what is large.
     max_members, memory : int, float
         Limits of a stack.
 
@@ -88,11 +88,14 @@ def pack_shard(works: Sequence[FitWork], courier: Courier, max_members: int, mem
     """
     tensors = {id(tensor): tensor for work in works for rows in work.tables for tensor in (*rows.table, rows.index)}
     jobs = dumps([work.job for work in works], list(tensors.values()))
-    parts = [
-        courier.send(tensor) if tensor.numel() * tensor.element_size() >= _LEAST_BYTES else array_of(tensor)
+    columns = tuple(
+        courier.send(tensor) if tensor.numel() * tensor.element_size() >= _LEAST_BYTES else None
         for tensor in tensors.values()
-    ]
-    return Message(jobs, tuple(parts), max_members, memory)
+    )
+    small = [array_of(tensor) for tensor, sent in zip(tensors.values(), columns, strict=True) if sent is None]
+    content = pickle.dumps((jobs, small), protocol=pickle.HIGHEST_PROTOCOL)
+    lies = content if len(content) < _LEAST_BYTES else courier.lend(content)
+    return Message(lies, columns, max_members, memory)
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,12 @@ def train_shard(message: Message) -> Reply:
     try:
         warnings.filterwarnings("ignore", "The given NumPy array is not writ")  # nothing writes to it
         warnings.filterwarnings("ignore", category=ConvergenceWarning)  # told where the fit comes from
-        tensors = [received(part, fetched) for part in message.parts]
+        content = message.content if isinstance(message.content, bytes) else message.content.fetch().tobytes()
+        pickled, small = pickle.loads(content)
+        along = iter(small)
+        tensors = [received(next(along) if sent is None else sent, fetched) for sent in message.columns]
         try:
-            jobs = loads(message.jobs, tensors)
+            jobs = loads(pickled, tensors)
         except Exception as error:
             return Reply(b"", tuple(fetched), f"a worker cannot take it up: {type(error).__name__}: {error}")
         works, ledger = [FitWork(job, 0) for job in jobs], Ledger()
