@@ -201,6 +201,15 @@ def test_a_worker_keeps_what_there_is_room_for_the_last_used_longest(monkeypatch
 # ---- with what else there is ----
 
 
+def test_too_little_memory_for_fits_to_meet_is_told_and_they_are_trained_here():
+    nets = seeded(12)
+    with pytest.warns(UserWarning, match="no more than . meet at a time, too few to share out; set memory to"):
+        got, fusion = on_workers(nets, memory=int(2 * 1.5 * X.nbytes))
+    assert not fusion.crew.fetched
+    assert max(stack.n_members for stack in fusion.stacks) < 8
+    assert_same(got, fitted(nets)[0])
+
+
 def test_a_store_keeps_what_workers_have_trained(tmp_path):
     expected, _ = fitted(seeded(8))
     first, fusion = on_workers(seeded(8), store=tmp_path)

@@ -183,12 +183,15 @@ class Crew:
         Interrupted
             If this was called off; no fit has then been changed but those that are finished.
         """
-        if len(works) < 2:
+        shards = cut(works, self.n_workers, limits.max_members) if len(works) > 1 else []
+        if len(shards) < 2 or self.n_workers < 2:
+            if limits.held_back:
+                self._tell(
+                    f"with memory={limits.memory:.0f} no more than {len(works)} meet at a time, too few to share out; "
+                    "set memory to 1.5 times the bytes of X times the networks that are to meet"
+                )
             return works
-        engine = self._ready()
-        todo = deque(map(_Shard, cut(works, engine.n_workers, limits.max_members)))
-        if len(todo) < 2 or engine.n_workers < 2:
-            return works
+        engine, todo = self._ready(), deque(map(_Shard, shards))
         left: list[FitWork] = []
         engine.courier.next_run()
         try:

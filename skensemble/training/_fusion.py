@@ -90,6 +90,7 @@ class Fusion:
         return self._ledger.alone
 
     memory = property(lambda self: self._budget.memory)
+    held_back = property(lambda self: bool(self._queue) and self._budget.n_tasks(self.width) < self.width)
     n_read = property(lambda self: self._ledger.n_read)
     n_resumed = property(lambda self: self._ledger.n_resumed)
     n_rerun = property(lambda self: self._ledger.n_rerun)

@@ -43,12 +43,15 @@ class Limits:
         Of the store; none.
     crew : Crew or None
         Workers to share fits out to.
+    held_back : bool
+        Whether further tasks wait for memory.
     """
 
     max_members: int = 256
     memory: float = 2.0**62
     keeper: Keeper = field(default_factory=lambda: Keeper(None, None, Ledger()))
     crew: Crew | None = None
+    held_back: bool = False
 
 
 class Work:
