@@ -258,13 +258,13 @@ def test_checkpoints_in_a_stack(tmp_path):
 
 
 def test_ended_members_cost_nothing_once_a_third_has_ended(monkeypatch):
-    forward, widths = Stack._forward, []
+    step, widths = Stack._step, []
 
-    def counted(stack, params, n, X):
+    def counted(stack, n, *rest):
         widths.append(n)
-        return forward(stack, params, n, X)
+        return step(stack, n, *rest)
 
-    monkeypatch.setattr(Stack, "_forward", counted)
+    monkeypatch.setattr(Stack, "_step", counted)
     monkeypatch.setattr("skensemble.training._work.shards", lambda works: [works])
     stops = [2, 2, 5, 9, 9, 12]
     nets = [

@@ -23,6 +23,7 @@ from skensemble.regularizers import Rules
 from skensemble.schedules import Schedule
 from skensemble.training._batches import Batches
 from skensemble.training._best_epoch import state_of
+from skensemble.training._dense import DensePass, dense_form
 from skensemble.training._interrupts import Interrupted, StopTraining, ends_training
 from skensemble.training._job import Job, LikelihoodLoss, Rows, check_output
 from skensemble.training._member_state import put_back
@@ -63,10 +64,13 @@ class NetMixin(_Skorch):
         Set for one fit where early stopping is on.
     n_done_, seeded_ : int, bool
         Epochs of the last fit; whether the stream began at a fixed seed.
+    dense_ : DensePass or None
+        During an epoch of training, where no autograd is needed.
     """
 
     n_cycles_, rules_, averaging_, seeded_ = 1, Rules(), None, False
     snapshots_: Any = ()
+    dense_: DensePass | None = None
 
     def __setstate__(self, state: State) -> None:
         """Take up a pickled state, also where skorch (before 1.2) asks torch to refuse all but weights."""
@@ -203,6 +207,8 @@ class NetMixin(_Skorch):
         X, y = batch
         if self.listened_to_:
             self._set_training(True)  # a callback may have predicted
+        if self.dense_ is not None and not fit_params:
+            return self._by_formulas(self.dense_, X, *y)
         with torch.enable_grad(), _silent_about_cycles() if self.info_.create_graph else nullcontext():
             if self.regular_:
                 return regularized_pass(self, X, y, fit_params)
@@ -210,6 +216,29 @@ class NetMixin(_Skorch):
             loss = self.get_loss(y_pred, y, X=X, training=True)
             loss.backward(create_graph=self.info_.create_graph)
         return {"loss": loss, "y_pred": y_pred}
+
+    def _by_formulas(
+        self,
+        dense: DensePass,
+        X: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor,
+        offset: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:
+        losses, output, gradients = dense(X, target, weight, offset, len(X))
+        for parameter, gradient in zip(dense.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        total = weight.dot(losses) if weight.dtype is losses.dtype else (weight * losses).sum()
+        return {"loss": total / len(losses), "y_pred": output}
+
+    def _dense(self) -> DensePass | None:
+        """The pass by formulas through a plain dense network that trains on a `Job`; None where autograd is needed."""
+        if self.regular_ or self.info_.create_graph:
+            return None
+        form = dense_form(self.module_, self.criterion_, self.job_.train.table[1], self.n_outputs_)
+        if form is None:
+            return None
+        return DensePass(form, dict(self.module_.named_parameters()), dict(self.module_.named_buffers()))
 
     def step_optimizer(self) -> None:
         """Take an optimizer step from the gradients that are there, in the member's own random stream."""
@@ -250,6 +279,7 @@ class NetMixin(_Skorch):
         self._set_training(training)
         if self.info_.has_modes:
             self.optimizer_.train() if training else self.optimizer_.eval()
+        self.dense_ = self._dense() if training else None
         with drawing(Draw([self.stream_]) if training else None), nullcontext() if training else self.averaged():
             if self.listened_to_:
                 super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
@@ -304,6 +334,7 @@ class NetMixin(_Skorch):
             parameter.grad = None
         nothing: Any = None
         self.job_ = self.schedule_ = self.interrupted_ = self.average_ = self.regular_ = self.after_epoch_ = nothing
+        self.dense_ = None
 
 
 class _NamedRows(skorch.dataset.Dataset):

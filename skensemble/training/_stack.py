@@ -17,6 +17,7 @@ from skensemble._types import Bools, SkorchNet
 from skensemble.regularizers import weight_names
 from skensemble.schedules import Schedule
 from skensemble.training._batched import batched
+from skensemble.training._dense import DensePass, dense_form
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._interrupts import Interrupted, StopTraining
 from skensemble.training._job import Job, check_output
@@ -73,6 +74,7 @@ class Stack:
         self._together = together(self._base)
         self._criterion = first.net.criterion_
         self._n_outputs = first.net.n_outputs_
+        self._dense_form = dense_form(self._base, self._criterion, first.train.table[1], self._n_outputs)
         for job in jobs:
             job.net.begin(job)
         self._n_done = first.net.n_done_
@@ -201,11 +203,38 @@ class Stack:
         X, y, weight, *offset = self._table.batch(rows)
         if real is not None:
             weight = weight * real.to(weight)
+        regular, dense = self._regular.first(n), self._dense(n)
+        sizes = torch.tensor(counts, device=X.device)
+        if dense is not None and not regular:
+            losses, _, gradients = dense(X, y, weight, offset[0] if offset else None, sizes[:, None])
+            sums = (weight * losses).sum(1)
+        else:
+            sums, gradients = self._by_autograd(n, (X, y, weight, *offset), streams, sizes, real)
+        self._groups.step(regular.clipped(gradients), n)
+        self._average(lambda net: net.average_.after_step(), n)
+        return sums.cpu()
+
+    def _dense(self, n: int) -> DensePass | None:
+        if self._dense_form is not None and n not in self._passes:
+            params, buffers = ({k: v[:n] for k, v in many.items()} for many in (self._params, self._buffers))
+            self._passes[n] = DensePass(self._dense_form, params, buffers)
+        return self._passes.get(n)
+
+    def _by_autograd(
+        self,
+        n: int,
+        batch: tuple[torch.Tensor, ...],
+        streams: Sequence[Any],
+        sizes: torch.Tensor,
+        real: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
+        """The losses of a batch, summed over rows, with penalties, and gradients of their means."""
+        X, y, weight, *offset = batch
         regular, leaves = self._regular.first(n), self._forward_leaves(n)
         params, targets = leaves, [(y, weight)]
         if regular:
             X, targets, *offset = regular.batch(
-                X, y, weight, offset[0] if offset else None, streams, counts, self._scale(n)
+                X, y, weight, offset[0] if offset else None, streams, sizes.tolist(), self._scale(n)
             )
             if regular.adds_weight_noise:
                 params = {**leaves, **regular.noisy({name: leaves[name] for name in self._weights}, streams)}
@@ -214,15 +243,11 @@ class Stack:
         if offset and offset[0] is not None:
             output = output + offset[0]
         losses = regular.losses(self._row_losses, output, targets).sum(1)
-        counts = torch.tensor(counts, dtype=losses.dtype, device=losses.device)
-        means = losses / counts
+        means = losses / sizes
         penalty = regular.penalty([leaves[name] for name in self._weights])
         if penalty is not None:
             means = means + penalty
-        gradients = torch.autograd.grad(means.sum(), list(leaves.values()), allow_unused=True)
-        self._groups.step(regular.clipped(gradients), n)
-        self._average(lambda net: net.average_.after_step(), n)
-        return (means.detach() * counts).cpu()
+        return means.detach() * sizes, torch.autograd.grad(means.sum(), list(leaves.values()), allow_unused=True)
 
     def _average(self, take_in: Callable[[SkorchNet], object], n: int) -> None:
         for j in self._members[:n] if self._averages else ():
@@ -283,6 +308,7 @@ class Stack:
             self._buffers = stacked([dict(module.named_buffers()) for module in modules])
         self._trainable = {name: self._params[name] for name, p in modules[0].named_parameters() if p.requires_grad}
         self._leaves: dict[int, dict[str, torch.Tensor]] = {}
+        self._passes: dict[int, DensePass] = {}
         self._point_into_storage()
 
     def _point_into_storage(self) -> None:
@@ -302,7 +328,7 @@ class Stack:
             self._params = {name: storage[index] for name, storage in self._params.items()}
             self._buffers = {name: storage[index] for name, storage in self._buffers.items()}
             self._trainable = {name: self._params[name] for name in self._trainable}
-            self._leaves = {}
+            self._leaves, self._passes = {}, {}
             self._members, self._steps = [self._members[k] for k in keep], [self._steps[k] for k in keep]
             self._regular = Regularization([self._regular.rules[k] for k in keep])
             self._table.keep(keep)

@@ -1,0 +1,176 @@
+"""Plain dense networks: losses and gradients by formulas are those of autograd."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from parity import assert_agree, assert_differ, fitted
+from skorch.callbacks import Callback
+from torch import nn
+from torch.func import functional_call, vmap
+
+from skensemble import MLP, NetClassifier, NetRegressor, Network
+from skensemble._layers import InputScaler, ScaledNetwork
+from skensemble.training import _net, _stack
+from skensemble.training._dense import DensePass, dense_form
+from skensemble.training._job import RowLosses
+
+CLASSES, VALUES = torch.tensor([0, 2, 1]), torch.randn(3, 2, dtype=torch.float64)
+
+
+def network(n_outputs=3, hidden=(5, 4), scaled=True):
+    sizes = [4, *hidden, n_outputs]
+    layers = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU())][:-1]
+    body = nn.Sequential(*layers)
+    module = ScaledNetwork(InputScaler(torch.randn(4), torch.rand(4) + 0.5), body) if scaled else body
+    return module.double()
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("with_offset", [False, True])
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
+@pytest.mark.parametrize("n_members", [None, 3])
+def test_losses_outputs_and_gradients_are_those_of_autograd(loss, with_offset, hidden, n_members):
+    torch.manual_seed(0)
+    shape = (7,) if n_members is None else (n_members, 7)
+    modules = [network(3, hidden, scaled=bool(hidden)) for _ in range(n_members or 1)]
+    X, weight = torch.randn(*shape, 4).double(), torch.rand(shape).double()
+    weight[..., 0] = 0
+    y = torch.randint(0, 3, shape) if loss == "cross_entropy" else torch.randn(*shape, 3).double()
+    offset = torch.randn(*shape, 3).double() if with_offset else None
+    params = [dict(module.named_parameters()) for module in modules]
+    buffers = [dict(module.named_buffers()) for module in modules]
+    criterion, counts = RowLosses(loss), 7
+    if n_members is None:
+        params, buffers = params[0], buffers[0]
+    else:
+        params, buffers = ({k: torch.stack([one[k] for one in many]) for k in many[0]} for many in (params, buffers))
+        counts = torch.tensor([[7], [5], [6]])
+
+    def expected(params, buffers, X, y, offset):
+        output = functional_call(modules[0], (params, buffers), (X,))
+        return criterion(output if offset is None else output + offset, y), output
+
+    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    run = expected if n_members is None else vmap(expected, in_dims=(0, 0, 0, 0, None if offset is None else 0))
+    losses, output = run(leaves, buffers, X, y, offset)
+    wanted = torch.autograd.grad((losses * weight / counts).sum(), list(leaves.values()))
+    form = dense_form(modules[0], criterion, y if n_members is None else y[0], 3)
+    dense = DensePass(form, params, buffers)
+    for _ in range(2):  # its memory is used again
+        got_losses, got_output, got = dense(X, y, weight, offset, counts)
+        torch.testing.assert_close(got_losses, losses.detach(), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(got_output, output.detach(), rtol=1e-12, atol=1e-12)
+        for one, other in zip(got, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def frozen():
+    module = network()
+    module.network[0].weight.requires_grad_(False)
+    return module
+
+
+def tied():
+    module = network(4, (4, 4), scaled=False)
+    module[2].weight = module[0].weight
+    return module
+
+
+def hooked():
+    module = network()
+    module.network[1].register_forward_hook(lambda layer, args, out: out * 2)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "criterion", "y", "n_outputs"),
+    [
+        (nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)), "cross_entropy", CLASSES, 3),
+        (nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Dropout(0.1), nn.Linear(5, 3)), "cross_entropy", CLASSES, 3),
+        (nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3)), "cross_entropy", CLASSES, 3),
+        (nn.Sequential(nn.Linear(4, 5), nn.ReLU()), "cross_entropy", CLASSES, 5),
+        (frozen(), "cross_entropy", CLASSES, 3),
+        (tied(), "cross_entropy", CLASSES, 4),
+        (hooked(), "cross_entropy", CLASSES, 3),
+        (network(), "cross_entropy", CLASSES, 2),
+        (network(), "cross_entropy", torch.rand(3, 3), 3),
+        (network(), nn.CrossEntropyLoss(label_smoothing=0.1), CLASSES, 3),
+        (network(), nn.CrossEntropyLoss(weight=torch.ones(3)), CLASSES, 3),
+        (network(), nn.CrossEntropyLoss(ignore_index=1), CLASSES, 3),
+        (network(2), "squared_error", VALUES[:, 0], 2),
+        (network(2), "huber", VALUES, 2),
+    ],
+)
+def test_other_networks_and_losses_are_left_to_autograd(module, criterion, y, n_outputs):
+    assert dense_form(module, RowLosses(criterion), y, n_outputs) is None
+
+
+def test_heads_are_left_to_autograd():
+    assert dense_form(network(6), RowLosses("cross_entropy"), CLASSES, 6) is not None
+    assert dense_form(network(6), RowLosses("cross_entropy", n_heads=2), CLASSES, 6) is None
+
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(150, 4))
+WEIGHTS = RANDOM.uniform(0.1, 2, size=(3, 150))
+TARGETS = {NetClassifier: RANDOM.integers(0, 3, 150), NetRegressor: RANDOM.normal(size=(150, 2))}
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("fuse", [False, True])
+def test_fits_end_as_those_of_autograd_and_need_none(kind, optimizer, fuse, monkeypatch):
+    settings = {"optimizer": optimizer, "lr": 0.01, "max_epochs": 8, "batch_size": 32}
+    nets = [kind(MLP((6, 5), dtype="float64"), random_state=i, **settings) for i in range(3)]
+    data = [(X, TARGETS[kind], WEIGHTS[i]) for i in range(3)]
+    with monkeypatch.context() as patched:
+        for module in (_net, _stack):
+            patched.setattr(module, "dense_form", lambda *args: None)
+        by_autograd, _ = fitted(nets, data, fuse)
+    monkeypatch.setattr(torch.autograd, "grad", None)
+    monkeypatch.setattr(torch.Tensor, "backward", None)
+    by_formulas, _ = fitted(nets, data, fuse)
+    for one, other in zip(by_formulas, by_autograd, strict=True):
+        assert_agree(one, other, X, rtol=1e-9, atol=1e-9)
+    assert_differ(by_formulas, X)
+
+
+class _Hooked(Callback):
+    def on_train_begin(self, net, **kwargs):
+        self.n_seen = 0
+        net.module_.network[0].register_forward_hook(self.count)
+
+    def count(self, layer, args, output):
+        self.n_seen += layer.training
+
+
+def test_a_layer_that_a_callback_listens_to_acts_itself():
+    net = NetClassifier(MLP((6,)), callbacks=[_Hooked()], max_epochs=2, batch_size=50, random_state=0)
+    callbacks = dict(net.fit(X, TARGETS[NetClassifier]).net_.callbacks_)
+    assert callbacks["_Hooked"].n_seen == 6
+
+
+class _Keeping(Callback):
+    """Keeps what it is shown of each batch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.outputs = []
+
+    def on_batch_end(self, net, training, y_pred, **kwargs):
+        self.outputs.append((y_pred, y_pred.clone()))
+
+
+def test_outputs_that_a_callback_keeps_stay_as_they_were():
+    net = NetClassifier(MLP((6,)), callbacks=[_Keeping()], max_epochs=2, batch_size=50, random_state=0)
+    keeping = dict(net.fit(X, TARGETS[NetClassifier]).net_.callbacks_)["_Keeping"]
+    assert len(keeping.outputs) == 6
+    for kept, copy in keeping.outputs:
+        torch.testing.assert_close(kept, copy, rtol=0, atol=0)
+
+
+def test_a_network_whose_last_layer_has_other_units_is_refused_as_before():
+    module = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 7))
+    with pytest.raises(ValueError, match="must return a tensor of shape"):
+        NetClassifier(Network(module), random_state=0).fit(X, TARGETS[NetClassifier])
