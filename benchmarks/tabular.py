@@ -1,13 +1,15 @@
 """What decides the defaults of `TabularNetwork`: bags of a few networks on parts of real tables, against trees.
 
-    OMP_NUM_THREADS=1 python benchmarks/tabular.py [--rows 1500] [--members 4] [--results FILE] [SET ...]
+    OMP_NUM_THREADS=1 python benchmarks/tabular.py [--splits 0 1 2] [--rows 1500] [--results FILE] [SET ...]
 
 Prints a table in Markdown: log loss in nats, or RMSE over the standard deviation of the target, on three tenths of the
-rows, then the geometric mean of the ratios to HistGradientBoosting, and the processor seconds of all fits.
-With ``--results``, what has been measured is kept in a file, so that sets and rows can be run one after the other.
+rows, the mean of the splits; then geometric means of the ratios to HistGradientBoosting and to the defaults, the latter
+with the standard error over sets, and the processor seconds of all fits of a split.
+With ``--results``, what has been measured is kept in a file, so that it can be run part by part.
 """
 
 import argparse
+import itertools
 import json
 import time
 import warnings
@@ -33,26 +35,33 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 import skensemble as ske
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-SETS = ("concrete", "kin8nm", "abalone", "credit_g", "segment", "higgs_7k5")
+SETS = (
+    "concrete", "kin8nm", "abalone", "energy", "ames_house_prices", "diamonds",
+    "credit_g", "segment", "higgs_7k5", "vehicle", "satimage", "electricity",
+)  # fmt: skip
 REGRESSION = {"concrete", "kin8nm", "abalone", "energy", "bike_sharing_hour", "diamonds", "ames_house_prices"}
 LEAST_LOSS = 0.001  # below which ratios of losses say nothing
 FULL = {"early_stopping": False}
-CHANGES = {  # parameters of the network and of the estimator that differ from the defaults
-    "defaults": ({}, {}),
-    "periodic": ({"embedding": "periodic"}, {}),
-    "both embeddings": ({"embedding": "both"}, {}),
-    "all epochs": ({}, FULL),
-    "no dropout": ({"dropout": 0.0}, {}),
-    "width 256": ({"hidden_sizes": (256, 256)}, {}),
-    "silu": ({"activation": "silu"}, {}),
-    "lr 0.003": ({}, {"lr": 0.003}),
-    "weight decay 0.01": ({}, {"optimizer": ske.Optimizer("adamw", lr=0.01, weight_decay=0.01)}),
-    "128 epochs": ({}, {"max_epochs": 128}),
-    "8 heads, 1 member": ({"n_heads": 8, "sharing": "mini"}, {}),
+CHANGES = {  # parameters of the network, of the estimator and of the bag that differ from the defaults
+    "defaults": ({}, {}, {}),
+    "periodic": ({"embedding": "periodic"}, {}, {}),
+    "both embeddings": ({"embedding": "both"}, {}, {}),
+    "no dropout": ({"dropout": 0.0}, {}, {}),
+    "both, no dropout": ({"embedding": "both", "dropout": 0.0}, {}, {}),
+    "width 256": ({"hidden_sizes": (256, 256)}, {}, {}),
+    "three layers": ({"hidden_sizes": (128, 128, 128)}, {}, {}),
+    "silu": ({"activation": "silu"}, {}, {}),
+    "all epochs": ({}, FULL, {}),
+    "lr 0.003": ({}, {"lr": 0.003}, {}),
+    "weight decay 0.01": ({}, {"optimizer": ske.Optimizer("adamw", lr=0.01, weight_decay=0.01)}, {}),
+    "128 epochs": ({}, {"max_epochs": 128}, {}),
+    "8 heads, no bag": ({"n_heads": 8, "sharing": "mini"}, {}, None),
+    "four fifths of the rows each": ({}, {}, {"bootstrap": False, "max_samples": 0.8}),
+    "nine tenths of the rows each": ({}, {}, {"bootstrap": False, "max_samples": 0.9}),
 }
 
 
-def load(name, n_rows):
+def load(name, n_rows, split):
     """Return training rows, test rows and their targets; columns of hundreds of words, such as dates, are left out."""
     frame = pd.read_parquet(DATA / f"{name}.parquet")
     y = frame.pop("target")
@@ -60,7 +69,7 @@ def load(name, n_rows):
     frame = frame.drop(columns=["split", *(c for c in words if frame[c].nunique() > 200)], errors="ignore")
     y = y.to_numpy(float) if name in REGRESSION else y.astype(str).to_numpy()
     stratify = None if name in REGRESSION else y
-    X, X_test, y, y_test = train_test_split(frame, y, test_size=0.3, random_state=0, stratify=stratify)
+    X, X_test, y, y_test = train_test_split(frame, y, test_size=0.3, random_state=split, stratify=stratify)
     return X[:n_rows], X_test[:4000], y[:n_rows], y_test[:4000]
 
 
@@ -83,9 +92,9 @@ def models(name, X, n_members):
         (OneHotEncoder(handle_unknown="ignore", sparse_output=False), words), remainder=SimpleImputer()
     )
     yield "mlp", make_pipeline(one_hot, bag(net("mlp", random_state=0), n_members, random_state=0))
-    for change, (of_network, of_estimator) in CHANGES.items():
+    for change, (of_network, of_estimator, of_bag) in CHANGES.items():
         one = net(ske.TabularNetwork(**of_network), random_state=0, **of_estimator)
-        yield change, one if "1 member" in change else bag(one, n_members, random_state=0)
+        yield change, one if of_bag is None else bag(one, n_members, random_state=0, **of_bag)
 
 
 def error(model, X, y, regression):
@@ -97,39 +106,52 @@ def error(model, X, y, regression):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sets", nargs="*", default=SETS)
+    parser.add_argument("--splits", type=int, nargs="*", default=(0, 1, 2))
     parser.add_argument("--rows", type=int, default=1500)
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()
     found = json.loads(arguments.results.read_text()) if arguments.results and arguments.results.exists() else {}
-    for name in arguments.sets:
-        X, X_test, y, y_test = load(name, arguments.rows)
+    for split, name in itertools.product(arguments.splits, arguments.sets):
+        X, X_test, y, y_test = load(name, arguments.rows, split)
         for label, model in models(name, X, arguments.members):
-            if label in found.get(name, {}) or (arguments.only and label not in arguments.only):
+            of_splits = found.setdefault(name, {}).setdefault(label, {})
+            if str(split) in of_splits or (arguments.only and label not in arguments.only):
                 continue
             begin = time.process_time()
             with ske.fused():
                 model.fit(X, y)
             seconds = time.process_time() - begin
-            found.setdefault(name, {})[label] = [error(model, X_test, y_test, name in REGRESSION), seconds]
+            of_splits[str(split)] = [error(model, X_test, y_test, name in REGRESSION), seconds]
             if arguments.results:
                 arguments.results.write_text(json.dumps(found))
     show(found)
 
 
 def show(found):
-    """Print the table; a row whose sets are not all there has no mean."""
-    labels = dict.fromkeys(label for of_set in found.values() for label in of_set)
-    print(f"| | {' | '.join(found)} | ratio | seconds |\n|---|{'---:|' * (len(found) + 2)}")
+    """Print the table; a row whose sets and splits are not those of the trees has no means."""
+    labels = dict.fromkeys(label for of_set in found.values() for label, cells in of_set.items() if cells)
+    print(f"| | {' | '.join(found)} | to trees | to defaults | seconds |\n|---|{'---:|' * (len(found) + 3)}")
     for label in labels:
-        cells = [of_set.get(label) for of_set in found.values()]
-        shown = ["" if cell is None else f"{cell[0]:.4f}" for cell in cells]
-        mean, seconds = "", ""
-        if all(cells):
-            ratios = [of_set[label][0] / of_set["HistGradientBoosting"][0] for of_set in found.values()]
-            mean, seconds = f"{np.exp(np.mean(np.log(ratios))):.3f}", f"{sum(cell[1] for cell in cells):.1f}"
-        print(f"| {label} | {' | '.join(shown)} | {mean} | {seconds} |")
+        cells = [of_set.get(label, {}) for of_set in found.values()]
+        shown = [f"{np.mean([error for error, _ in cell.values()]):.4f}" if cell else "" for cell in cells]
+        to_trees, to_defaults = (_logs(found, label, other) for other in ("HistGradientBoosting", "defaults"))
+        means = ["", "", ""]
+        if to_trees is not None and to_defaults is not None:
+            spread = np.std(to_defaults, ddof=1) / np.sqrt(len(to_defaults))
+            seconds = np.mean([[seconds for _, seconds in cell.values()] for cell in cells], axis=1).sum()
+            means = [f"{np.exp(np.mean(to_trees)):.3f}", f"{np.exp(np.mean(to_defaults)):.3f} ± {spread:.3f}"]
+            means.append(f"{seconds:.0f}")
+        print(f"| {label} | {' | '.join([*shown, *means])} |")
+
+
+def _logs(found, label, other):
+    """For each set the mean over splits of the log of a ratio of errors, or None where splits are missing."""
+    pairs = [(of_set.get(label, {}), of_set.get(other, {})) for of_set in found.values()]
+    if any(mine.keys() != others.keys() for mine, others in pairs):
+        return None
+    return [np.mean([np.log(mine[k][0] / others[k][0]) for k in mine]) for mine, others in pairs]
 
 
 if __name__ == "__main__":

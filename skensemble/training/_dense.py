@@ -173,11 +173,14 @@ class DensePass:
         return self._kept[n_rows]
 
 
+_MINUS_ONE = torch.tensor(-1.0)
+
+
 def _cross_entropy(output: torch.Tensor, y: torch.Tensor, factor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     log_p = F.log_softmax(output, -1)
     target = y.unsqueeze(-1)
     losses = log_p.gather(-1, target).squeeze(-1).neg()
-    slope = log_p.exp_().scatter_add_(-1, target, log_p.new_full((), -1.0).expand(target.shape))
+    slope = log_p.exp_().scatter_add_(-1, target, _MINUS_ONE.to(log_p).expand(target.shape))
     return losses, slope.mul_(factor.unsqueeze(-1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -28,6 +29,11 @@ from skensemble.training._table import Table
 from skensemble.training._views import copy_states, own_tensors
 
 _COMPACT_SHARE = 1 / 3
+
+
+@functools.lru_cache(maxsize=64)
+def _tensor(counts: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    return torch.tensor(counts, device=device)
 
 
 class _NoStream:
@@ -203,8 +209,7 @@ class Stack:
         X, y, weight, *offset = self._table.batch(rows)
         if real is not None:
             weight = weight * real.to(weight)
-        regular, dense = self._regular.first(n), self._dense(n)
-        sizes = torch.tensor(counts, device=X.device)
+        regular, dense, sizes = self._regular.first(n), self._dense(n), _tensor(tuple(counts), X.device)
         if dense is not None and not regular:
             losses, _, gradients = dense(X, y, weight, offset[0] if offset else None, sizes[:, None])
             sums = (weight * losses).sum(1)

@@ -25,10 +25,11 @@ class _Column:
         self.begins = torch.tensor([begins[id(column)] for column in columns], device=columns[0].device)[:, None]
         self.shared = len(distinct) == 1
 
-    def gather(self, rows: torch.Tensor) -> torch.Tensor:
+    def gather(self, rows: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
+        """The rows of shape (n_members, n_rows), which `flat` holds as one list."""
         if not self.shared:
-            rows = rows + self.begins[: len(rows)]
-        return self.values.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *self.values.shape[1:])
+            flat = (rows + self.begins[: len(rows)]).view(-1)
+        return self.values.index_select(0, flat).view(*rows.shape, *self.values.shape[1:])
 
 
 class Table:
@@ -81,11 +82,11 @@ class Table:
 
     def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return X, y, weight and perhaps offset for rows of shape (n_members, n_rows) of the first members."""
-        return tuple(column.gather(rows) for column in self._columns)
+        return _gathered(self._columns, rows)
 
     def valid_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the same for rows that validate, of shape (n_members, n_rows)."""
-        return tuple(column.gather(rows) for column in self._valid_columns)
+        return _gathered(self._valid_columns, rows)
 
     def keep(self, members: Sequence[int]) -> None:
         """Drop the members that are not in a list of positions."""
@@ -96,6 +97,11 @@ class Table:
         if self.valid is not None:
             rows, sizes = self.valid
             self.valid = rows[index], [sizes[k] for k in members]
+
+
+def _gathered(columns: Sequence[_Column], rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    flat = rows.reshape(-1)
+    return tuple(column.gather(rows, flat) for column in columns)
 
 
 def _columns(tables: Iterable[tuple[torch.Tensor, ...]]) -> list[_Column]:
