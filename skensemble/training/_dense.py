@@ -97,18 +97,13 @@ class DensePass:
         What they are.
     params, buffers : mapping of str to Tensor
         Parameters and buffers by name, of one network or with a leading member axis; used as they are at each call.
-
-    Attributes
-    ----------
-    parameters : list of Tensor
-        The parameters in the order of their gradients.
     """
 
     def __init__(
         self, form: DenseForm, params: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.Tensor]
     ) -> None:
         self._layers = [(params[weight], params[bias]) for weight, bias in form.layers]
-        self.parameters = [tensor for layer in self._layers for tensor in layer]
+        self._parameters = [tensor for layer in self._layers for tensor in layer]
         self._scaling = [buffers[f"scaler.{name}"].unsqueeze(-2) for name in ("mean", "scale")] if form.scaler else []
         self._rule = _RULES[form.loss]
         stacked = self._layers[0][0].dim() == 3
@@ -164,6 +159,16 @@ class DensePass:
                     slope = torch.ops.aten.threshold_backward.grad_input(into, below, 0, grad_input=into)
         return losses, output, gradients
 
+    def backward(
+        self, X: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Leave one network's gradients in its parameters, as autograd does; return the loss and the outputs."""
+        losses, output, gradients = self(X, target, weight, offset, len(X))
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+        total = weight.dot(losses) if weight.dtype is losses.dtype else (weight * losses).sum()
+        return {"loss": total / len(losses), "y_pred": output}
+
     def _buffers(self, X: torch.Tensor) -> tuple[Any, ...]:
         """Memory for scaled rows, and for hidden layers and their gradients."""
         n_rows = X.shape[-2]
@@ -171,6 +176,12 @@ class DensePass:
             hidden = [X.new_empty(*X.shape[:-1], w.shape[-2]) for w, _ in self._layers[:-1]]
             self._kept[n_rows] = torch.empty_like(X), hidden, [torch.empty_like(h) for h in hidden]
         return self._kept[n_rows]
+
+
+def dense_pass(module: nn.Module, criterion: Any, y: torch.Tensor, n_outputs: int | None) -> DensePass | None:
+    """The pass through one network, if `dense_form` knows it."""
+    form = dense_form(module, criterion, y, n_outputs)
+    return None if form is None else DensePass(form, dict(module.named_parameters()), dict(module.named_buffers()))
 
 
 _MINUS_ONE = torch.tensor(-1.0)

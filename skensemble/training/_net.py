@@ -23,7 +23,7 @@ from skensemble.regularizers import Rules
 from skensemble.schedules import Schedule
 from skensemble.training._batches import Batches
 from skensemble.training._best_epoch import state_of
-from skensemble.training._dense import DensePass, dense_form
+from skensemble.training._dense import DensePass, dense_pass
 from skensemble.training._interrupts import Interrupted, StopTraining, ends_training
 from skensemble.training._job import Job, LikelihoodLoss, Rows, check_output
 from skensemble.training._member_state import put_back
@@ -208,7 +208,7 @@ class NetMixin(_Skorch):
         if self.listened_to_:
             self._set_training(True)  # a callback may have predicted
         if self.dense_ is not None and not fit_params:
-            return self._by_formulas(self.dense_, X, *y)
+            return self.dense_.backward(X, *y)
         with torch.enable_grad(), _silent_about_cycles() if self.info_.create_graph else nullcontext():
             if self.regular_:
                 return regularized_pass(self, X, y, fit_params)
@@ -216,29 +216,6 @@ class NetMixin(_Skorch):
             loss = self.get_loss(y_pred, y, X=X, training=True)
             loss.backward(create_graph=self.info_.create_graph)
         return {"loss": loss, "y_pred": y_pred}
-
-    def _by_formulas(
-        self,
-        dense: DensePass,
-        X: torch.Tensor,
-        target: torch.Tensor,
-        weight: torch.Tensor,
-        offset: torch.Tensor | None = None,
-    ) -> dict[str, torch.Tensor]:
-        losses, output, gradients = dense(X, target, weight, offset, len(X))
-        for parameter, gradient in zip(dense.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        total = weight.dot(losses) if weight.dtype is losses.dtype else (weight * losses).sum()
-        return {"loss": total / len(losses), "y_pred": output}
-
-    def _dense(self) -> DensePass | None:
-        """The pass by formulas through a plain dense network that trains on a `Job`; None where autograd is needed."""
-        if self.regular_ or self.info_.create_graph:
-            return None
-        form = dense_form(self.module_, self.criterion_, self.job_.train.table[1], self.n_outputs_)
-        if form is None:
-            return None
-        return DensePass(form, dict(self.module_.named_parameters()), dict(self.module_.named_buffers()))
 
     def step_optimizer(self) -> None:
         """Take an optimizer step from the gradients that are there, in the member's own random stream."""
@@ -279,7 +256,9 @@ class NetMixin(_Skorch):
         self._set_training(training)
         if self.info_.has_modes:
             self.optimizer_.train() if training else self.optimizer_.eval()
-        self.dense_ = self._dense() if training else None
+        self.dense_ = None
+        if training and not self.regular_ and not self.info_.create_graph:
+            self.dense_ = dense_pass(self.module_, self.criterion_, self.job_.train.table[1], self.n_outputs_)
         with drawing(Draw([self.stream_]) if training else None), nullcontext() if training else self.averaged():
             if self.listened_to_:
                 super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
