@@ -103,6 +103,15 @@ def bag(network, task, seed, n_categories):
     return kind(net(network, task, None), n_estimators=N_MEMBERS, random_state=seed)
 
 
+def subsamples(network, task, seed, n_categories):
+    """A bag whose members each train on nine tenths of the rows, as those of `skensemble.presets` do."""
+    return bag(network, task, seed, n_categories).set_params(bootstrap=False, max_samples=0.9)
+
+
+def preset(name, task, seed, n_categories):
+    return getattr(ske.presets, name)(task, random_state=seed)
+
+
 def stagewise(network, task, seed, n_categories):
     kind = of_task(ske.BoostingClassifier, ske.BoostingRegressor, task)
     settings = {"method": "stagewise", "learning_rate": SHRINKAGE, "early_stopping": True}
@@ -137,7 +146,7 @@ def pytabkit(name, task, seed, n_categories):
 
 def _ours(network, form, wants=()):
     selects = ("skensemble.EnsembleSelectionClassifier", "skensemble.EnsembleSelectionRegressor")
-    for build, more in {net: (), bag: (), stagewise: (), selection: selects}.items():
+    for build, more in {net: (), bag: (), subsamples: (), stagewise: (), selection: selects}.items():
         yield f"{build.__name__}-{network}", Method(partial(build, network), form, (*wants, *more), ours=True)
 
 
@@ -147,6 +156,8 @@ METHODS = {
     "sklearn-mlp": Method(sklearn_mlp, "numbers"),
     **dict(_ours("mlp", "numbers")),
     **dict(_ours("tabular", "frame", ("skensemble.TabularNetwork",))),
+    "fast": Method(partial(preset, "fast"), "frame", ("skensemble.presets",), ours=True),
+    "best": Method(partial(preset, "best"), "frame", ("skensemble.presets",), ours=True),
     "realmlp": Method(partial(pytabkit, "RealMLP_TD"), "filled", ("pytabkit",), validates=True),
     "tabm": Method(partial(pytabkit, "TabM_D"), "filled", ("pytabkit",), validates=True),
 }

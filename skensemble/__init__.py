@@ -73,12 +73,16 @@ _HOME = {
     "write_report": "report",
 }
 
+_MODULES = ("presets",)  # that are used by their own names, such as skensemble.presets.fast
+
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name):
     if name in _HOME:
         return getattr(import_module(f"skensemble.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"skensemble.{name}")
     raise AttributeError(f"module 'skensemble' has no attribute {name!r}")
 
 
@@ -90,4 +94,4 @@ register_parallel_backend("skensemble", _fusion_backend)
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

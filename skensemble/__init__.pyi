@@ -1,5 +1,6 @@
 """What type checkers are to know of the lazy names of `__init__.py`; a test holds that both have the same."""
 
+from skensemble import presets as presets
 from skensemble.augmentation import Augmentation
 from skensemble.averaging import Averaging
 from skensemble.boosting import BoostingClassifier, BoostingRegressor

@@ -27,6 +27,7 @@ FLOORS = {
     "candidates": 4.5,  # builds estimators of floor 4 for floor 5
     "_grids": 4.5,
     "selection": 4,
+    "presets": 4,
     "estimators": 3,
     "training": 2,
     "augmentation": 0.7,
