@@ -179,11 +179,14 @@ class Draw:
         One a member; just one where a network is trained on its own.
     rows : None or Tensor of shape (n_members, n_rows), dtype bool
         The rows of each member's batch that are no padding; None where none is.
+    stacked : bool, default=False
+        Whether the forward pass is one of all members at once, under vmap.
     """
 
-    def __init__(self, streams: Sequence[Bits], rows: torch.Tensor | None = None) -> None:
+    def __init__(self, streams: Sequence[Bits], rows: torch.Tensor | None = None, stacked: bool = False) -> None:
         self.streams = streams
         self.rows = rows
+        self.stacked = stacked
         self.n_rows = None if rows is None else rows.sum(1).tolist()
 
     def kept(self, shape: tuple[int, ...], threshold: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ def masked(layers, x):
     def run(params, buffers, x):
         return functional_call(layers[0], (params, buffers), (x,)), buffers
 
-    with drawing(Draw([Stream(k) for k in range(len(layers))], rows)):
+    with drawing(Draw([Stream(k) for k in range(len(layers))], rows, stacked=True)):
         return *vmap(run, randomness="different")(params, buffers, x), params
 
 
@@ -48,7 +48,7 @@ def test_dropout_gradient_is_its_mask():
 def test_dropout_of_a_stack_is_that_of_each_member():
     layers = [Dropout(0.4).train() for _ in N_ROWS]
     x = torch.rand(4, 6, 5) + 1
-    with drawing(Draw([Stream(k) for k in range(4)], torch.arange(6) < torch.tensor(N_ROWS)[:, None])):
+    with drawing(Draw([Stream(k) for k in range(4)], torch.arange(6) < torch.tensor(N_ROWS)[:, None], stacked=True)):
         out = vmap(lambda x: layers[0](x), randomness="different")(x)
     for k, n_rows in enumerate(N_ROWS):
         with drawing(Draw([Stream(k)])):

@@ -34,6 +34,8 @@ class Regularization:
     ----------
     adds_weight_noise : bool
         Whether any member's weights are noisy in training.
+    penalizes, clips : bool
+        Whether any member has a norm penalty, and whether any has a limit of its gradient.
     """
 
     def __init__(self, rules: Sequence[Rules]) -> None:
@@ -47,8 +49,8 @@ class Regularization:
         self._additive = _column(rule.weight_noise.std * (not rule.weight_noise.relative) for rule in rules)
         self._relative = _column(rule.weight_noise.std * rule.weight_noise.relative for rule in rules)
         self._l1, self._l2 = _column(rule.l1 for rule in rules), _column(rule.l2 for rule in rules)
-        self._clips = any(rule.grad_clip for rule in rules)
-        self._penalizes = any(rule.l1 or rule.l2 for rule in rules)
+        self.clips = any(rule.grad_clip for rule in rules)
+        self.penalizes = any(rule.l1 or rule.l2 for rule in rules)
         self._smooths = any(rule.label_smoothing for rule in rules)
         self._adds_input_noise = any(rule.input_noise for rule in rules)
         self._adds_relative_noise = bool(self._relative.any())
@@ -58,7 +60,7 @@ class Regularization:
     def __bool__(self) -> bool:
         """Whether any member has any rule."""
         changes_rows = self._augments or self._mixes or self._adds_input_noise
-        return changes_rows or self._smooths or self._penalizes or self._clips or self.adds_weight_noise
+        return changes_rows or self._smooths or self.penalizes or self.clips or self.adds_weight_noise
 
     def first(self, n: int) -> Regularization:
         """Return the rules of the first `n` members."""
@@ -264,13 +266,13 @@ class Regularization:
         -------
         penalty : Tensor of shape (n_members,), or None where nobody has one
         """
-        if not weights or not self._penalizes:
+        if not weights or not self.penalizes:
             return None
         return norm_penalty(weights, self._l1.to(weights[0]), self._l2.to(weights[0]))
 
     def clipped(self, gradients: Sequence[torch.Tensor | None]) -> Sequence[torch.Tensor | None]:
         """Gradients, scaled down where they are too long; see `clip_by_norm`."""
-        if not self._clips:
+        if not self.clips:
             return gradients
         like = next(g for g in gradients if g is not None)
         return clip_by_norm(gradients, self._max_norm.to(like))
@@ -316,8 +318,10 @@ def regularized_pass(
     target, weight, *offset = (column[None] for column in y)
     scale = module.scaler.scale[None] if isinstance(module, ScaledNetwork) else None
     X, targets, offset = regular.batch(X[None], target, weight, offset[0] if offset else None, streams, [len(X)], scale)
-    parameters = dict(module.named_parameters())
-    weights = {name: parameters[name] for name in weight_names(module)}
+    weights = {}
+    if regular.adds_weight_noise or regular.penalizes:
+        parameters = dict(module.named_parameters())
+        weights = {name: parameters[name] for name in weight_names(module)}
     with _noisy_weights(regular, weights, streams):
         y_pred = net.infer(X[0], **fit_params)
         output = y_pred[None] if offset is None else y_pred[None] + offset
@@ -328,9 +332,10 @@ def regularized_pass(
     if penalty is not None:
         penalty.sum().backward(create_graph=net.info_.create_graph)
         loss = loss.detach() + penalty.detach()[0]
-    own = [p for p in parameters.values() if p.grad is not None]
-    for parameter, gradient in zip(own, regular.clipped([p.grad[None] for p in own]), strict=True):
-        parameter.grad = gradient[0]
+    if regular.clips:
+        own = [p for p in module.parameters() if p.grad is not None]
+        for parameter, gradient in zip(own, regular.clipped([p.grad[None] for p in own]), strict=True):
+            parameter.grad = gradient[0]
     return {"loss": loss, "y_pred": y_pred}
 
 

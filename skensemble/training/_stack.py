@@ -243,7 +243,7 @@ class Stack:
             )
             if regular.adds_weight_noise:
                 params = {**leaves, **regular.noisy({name: leaves[name] for name in self._weights}, streams)}
-        with drawing(Draw([stream or _NoStream for stream in streams], real)):
+        with drawing(Draw([stream or _NoStream for stream in streams], real, stacked=True)):
             output = self._forward(params, n, X)
         if offset and offset[0] is not None:
             output = output + offset[0]
@@ -358,7 +358,7 @@ class Stack:
             if structure(alone) != before:
                 raise CannotStack("its attributes change as it is called")
             # Another seed than the stream's, so that what is drawn from the global state differs.
-            with isolated(0), drawing(Draw([copy.deepcopy(net.stream_)], real)):
+            with isolated(0), drawing(Draw([copy.deepcopy(net.stream_)], real, stacked=True)):
                 got = self._forward({name: storage[:1] for name, storage in self._params.items()}, 1, X)[0, :n_real]
         self._buffers = buffers
         if not torch.allclose(expected, got, rtol=1e-3, atol=1e-4, equal_nan=True):
