@@ -170,6 +170,15 @@ def test_outputs_that_a_callback_keeps_stay_as_they_were():
         torch.testing.assert_close(kept, copy, rtol=0, atol=0)
 
 
+class _Copying(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        assert net.dense_ is None
+
+
+def test_a_net_holds_no_pass_between_epochs():
+    NetClassifier(MLP((6,)), callbacks=[_Copying()], max_epochs=2, random_state=0).fit(X, TARGETS[NetClassifier])
+
+
 def test_a_network_whose_last_layer_has_other_units_is_refused_as_before():
     module = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 7))
     with pytest.raises(ValueError, match="must return a tensor of shape"):

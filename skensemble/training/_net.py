@@ -266,6 +266,7 @@ class NetMixin(_Skorch):
                 total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
             else:
                 total = float(sum(step_fn(batch, **fit_params)["loss"].detach() * len(batch[0]) for batch in iterator))
+        self.dense_ = None  # not for those who keep copies of a net between epochs
         self.record_loss(prefix, total / len(iterator.dataset))
         if training:
             self.after_training_epoch()
