@@ -1,4 +1,4 @@
-"""Ensembles for tables that are ready to fit: a fast one, and a better one for some four times its cost."""
+"""Ensembles for tables that are ready to fit: a fast one, and a better one for some five times its cost."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def best(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
     """Make three bags of 8 networks for tables, which differ in how they embed numbers, and vote.
 
     Which embedding suits a table is seen afterwards only; together they are never far from the best one. It costs some
-    four times what :func:`fast` does.
+    five times what :func:`fast` does.
 
     Parameters
     ----------
