@@ -20,6 +20,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 import skensemble as ske
+from skensemble.training import _net, _stack
 
 ROWS, INPUTS, BATCH = 7000, 32, 128
 RNG = np.random.default_rng(0)
@@ -192,6 +193,29 @@ def single_fits(regular=False):
             lambda: torch_loop(1, 5, regular=regular), 5, 5, regular, repeats=6)  # fmt: skip
 
 
+def against_autograd():
+    """Ours with plain dense networks trained by formulas, against ours by autograd."""
+
+    def by_autograd(action):
+        def run():
+            kept = _net.dense_pass, _stack.dense_form
+            _net.dense_pass = _stack.dense_form = lambda *args: None
+            try:
+                action()
+            finally:
+                _net.dense_pass, _stack.dense_form = kept
+
+        return run
+
+    def one():
+        ours(epochs=5).fit(X, Y)
+
+    compare("one NetClassifier by formulas / by autograd", 1, one, by_autograd(one), 5, 5)
+    for n in (5, 16, 64):
+        fit = in_fused(lambda: bag(ours(epochs=5), n).fit(X, Y))  # noqa: B023
+        compare(f"bag of {n} by formulas / by autograd", 1, fit, by_autograd(fit), 5 * n, 5 * n)
+
+
 def regularized():
     """The same with dropout, batch normalization, mixup and noise on both sides, and ours against ours without."""
     for run in (
@@ -235,7 +259,7 @@ def least_of_predictions(many):
 
 ALL = (
     against_skorch_bag, against_sklearn_bag, against_skorch_search, against_skorch_cross_validation,
-    against_torch_loop, against_products, single_fits, predictions, regularized,
+    against_torch_loop, against_products, single_fits, predictions, against_autograd, regularized,
 )  # fmt: skip
 
 if __name__ == "__main__":

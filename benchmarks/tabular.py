@@ -54,6 +54,7 @@ CHANGES = {  # parameters of the network, of the estimator and of the bag that d
     "all epochs": ({}, FULL, {}),
     "lr 0.003": ({}, {"lr": 0.003}, {}),
     "weight decay 0.01": ({}, {"optimizer": ske.Optimizer("adamw", lr=0.01, weight_decay=0.01)}, {}),
+    "patience 32": ({}, {"n_iter_no_change": 32}, {}),
     "128 epochs": ({}, {"max_epochs": 128}, {}),
     "8 heads, no bag": ({"n_heads": 8, "sharing": "mini"}, {}, None),
     "four fifths of the rows each": ({}, {}, {"bootstrap": False, "max_samples": 0.8}),

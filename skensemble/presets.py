@@ -62,8 +62,8 @@ def fast(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
 def best(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
     """Make three bags of 8 networks for tables, which differ in how they embed numbers, and vote.
 
-    Which embedding suits a table is seen afterwards only; together they are never far from the best one. It costs some
-    five times what :func:`fast` does.
+    Which embedding suits a table is seen afterwards only, so that all three have a voice. It costs some five times what
+    :func:`fast` does.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ class DensePass:
         stacked = self._layers[0][0].dim() == 3
         self._product: Any = torch.bmm if stacked else torch.mm
         self._sum: Any = torch.baddbmm if stacked else torch.addmm
-        self._kept: dict[int, tuple[Any, ...]] = {}
+        self._kept: tuple[int, Any] = (0, None)
 
     def __call__(
         self, X: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor | None, counts: Any
@@ -169,13 +169,12 @@ class DensePass:
         total = weight.dot(losses) if weight.dtype is losses.dtype else (weight * losses).sum()
         return {"loss": total / len(losses), "y_pred": output}
 
-    def _buffers(self, X: torch.Tensor) -> tuple[Any, ...]:
-        """Memory for scaled rows, and for hidden layers and their gradients."""
-        n_rows = X.shape[-2]
-        if n_rows not in self._kept:
+    def _buffers(self, X: torch.Tensor) -> Any:
+        """Memory for scaled rows, and for hidden layers and their gradients: that of the step before, where it fits."""
+        if self._kept[0] != X.shape[-2]:
             hidden = [X.new_empty(*X.shape[:-1], w.shape[-2]) for w, _ in self._layers[:-1]]
-            self._kept[n_rows] = torch.empty_like(X), hidden, [torch.empty_like(h) for h in hidden]
-        return self._kept[n_rows]
+            self._kept = X.shape[-2], (torch.empty_like(X), hidden, [torch.empty_like(h) for h in hidden])
+        return self._kept[1]
 
 
 def dense_pass(module: nn.Module, criterion: Any, y: torch.Tensor, n_outputs: int | None) -> DensePass | None:

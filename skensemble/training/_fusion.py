@@ -109,8 +109,6 @@ class Fusion:
     def __str__(self) -> str:
         return str(self._ledger)
 
-    # What estimators call
-
     def meet(self, work: FitWork | PredictWork) -> None:
         """Hand over work and wait until it is done.
 

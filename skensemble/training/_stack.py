@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -29,11 +28,6 @@ from skensemble.training._table import Table
 from skensemble.training._views import copy_states, own_tensors
 
 _COMPACT_SHARE = 1 / 3
-
-
-@functools.lru_cache(maxsize=64)
-def _tensor(counts: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    return torch.tensor(counts, device=device)
 
 
 class _NoStream:
@@ -81,6 +75,7 @@ class Stack:
         self._criterion = first.net.criterion_
         self._n_outputs = first.net.n_outputs_
         self._dense_form = dense_form(self._base, self._criterion, first.train.table[1], self._n_outputs)
+        self._pass: tuple[int, DensePass | None] = (0, None)
         for job in jobs:
             job.net.begin(job)
         self._n_done = first.net.n_done_
@@ -209,7 +204,7 @@ class Stack:
         X, y, weight, *offset = self._table.batch(rows)
         if real is not None:
             weight = weight * real.to(weight)
-        regular, dense, sizes = self._regular.first(n), self._dense(n), _tensor(tuple(counts), X.device)
+        regular, dense, sizes = self._regular.first(n), self._dense(n), torch.tensor(counts, device=X.device)
         if dense is not None and not regular:
             losses, _, gradients = dense(X, y, weight, offset[0] if offset else None, sizes[:, None])
             sums = (weight * losses).sum(1)
@@ -220,10 +215,11 @@ class Stack:
         return sums.cpu()
 
     def _dense(self, n: int) -> DensePass | None:
-        if self._dense_form is not None and n not in self._passes:
+        """The pass by formulas of the first `n` members; only the last one is kept, since each keeps memory."""
+        if self._dense_form is not None and self._pass[0] != n:
             params, buffers = ({k: v[:n] for k, v in many.items()} for many in (self._params, self._buffers))
-            self._passes[n] = DensePass(self._dense_form, params, buffers)
-        return self._passes.get(n)
+            self._pass = n, DensePass(self._dense_form, params, buffers)
+        return self._pass[1]
 
     def _by_autograd(
         self,
@@ -313,7 +309,7 @@ class Stack:
             self._buffers = stacked([dict(module.named_buffers()) for module in modules])
         self._trainable = {name: self._params[name] for name, p in modules[0].named_parameters() if p.requires_grad}
         self._leaves: dict[int, dict[str, torch.Tensor]] = {}
-        self._passes: dict[int, DensePass] = {}
+        self._pass = (0, None)
         self._point_into_storage()
 
     def _point_into_storage(self) -> None:
@@ -333,7 +329,7 @@ class Stack:
             self._params = {name: storage[index] for name, storage in self._params.items()}
             self._buffers = {name: storage[index] for name, storage in self._buffers.items()}
             self._trainable = {name: self._params[name] for name in self._trainable}
-            self._leaves, self._passes = {}, {}
+            self._leaves, self._pass = {}, (0, None)
             self._members, self._steps = [self._members[k] for k in keep], [self._steps[k] for k in keep]
             self._regular = Regularization([self._regular.rules[k] for k in keep])
             self._table.keep(keep)
