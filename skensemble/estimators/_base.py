@@ -62,7 +62,7 @@ class NetEstimator(BaseEstimator, metaclass=ABCMeta):
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto", "full"})],
         "loss": [str, callable, None],
-        **dict.fromkeys(("l1", "l2", "mixup", "cutmix", "input_noise", "grad_clip"), [_NOT_NEGATIVE, None]),
+        **{key: [_NOT_NEGATIVE, None] for key in ("l1", "l2", "mixup", "cutmix", "input_noise", "grad_clip")},
         "label_smoothing": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"}), None],
         "weight_noise": [_NOT_NEGATIVE, WeightNoise, None],
         "augment": [str, callable, Augmentation, None],
