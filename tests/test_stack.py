@@ -257,6 +257,17 @@ def test_checkpoints_in_a_stack(tmp_path):
 # ---- ended members ----
 
 
+def test_members_go_on_after_those_of_fewer_steps_have_ended(monkeypatch):
+    monkeypatch.setattr("skensemble.training._work.shards", lambda works: [works])
+    network = MLP((8,), dtype="float64")
+    nets = [
+        NetClassifier(network, batch_size=25, max_epochs=6, callbacks=[_StopAt(stop)], random_state=i)
+        for i, stop in enumerate([6, 6, 6, 6, 2, 2])
+    ]
+    data = [(X, Y)] * 4 + [(X[::7], Y[::7])] * 2
+    assert_equal(nets, data, 1e-8, 1e-8, sizes=[6])
+
+
 def test_ended_members_cost_nothing_once_a_third_has_ended(monkeypatch):
     step, widths = Stack._step, []
 
