@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 from joblib.parallel import get_active_backend, parallel_config
@@ -17,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 __all__ = [
     "HasMethods",
     "Interval",
+    "KnownNames",
     "StrOptions",
     "check_partial_fit_first_call",
     "check_sample_weight",
@@ -35,6 +37,16 @@ def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[F], F]:
     """Let a fit check its parameters first: scikit-learn's decorator, which says that the signature stays as it is."""
     decorator: Callable[[F], F] = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
     return decorator
+
+
+class KnownNames:
+    """Estimators whose parameters' names are found once a class, since a fit asks for them half a dozen times."""
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        names: list[str] = super()._get_param_names()  # type: ignore[misc]
+        return names
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skensemble._types import Bools, RandomState, State
+from skensemble._types import RandomState, State, Words
 
 _GLOBAL_STATE = threading.RLock()
 _SEEDS = np.iinfo(np.int32).max
+_BLOCK = 16384  # words of 64 bits
 _GENERATORS = ("shuffle", "noise", "mixing", "changes")
 
 
@@ -73,15 +75,16 @@ class Stream:
         Seeds the initial weights.
     split_seed : int
         Seeds the validation split, which stays the same where a fit goes on.
-    shuffle, noise, mixing, changes : numpy.random.Generator
-        For the order of rows, the masks of dropout, the partners of mixed rows, and augmentation.
+    shuffle, mixing, changes : numpy.random.Generator
+        For the order of rows, the shares of mixed rows, and augmentation.
     """
 
     def __init__(self, seed: int) -> None:
         init, split, shuffle, noise, foreign, *others = np.random.SeedSequence(seed).spawn(9)
         self.init_seed = int(init.generate_state(1)[0])
         self.split_seed = int(split.generate_state(1)[0])
-        self.shuffle, self.noise = np.random.default_rng(shuffle), np.random.default_rng(noise)
+        self.shuffle, self._noise = np.random.default_rng(shuffle), np.random.default_rng(noise)
+        self._words = np.empty(0, np.uint64)  # drawn, but not yet taken
         self.mixing, self.changes = map(np.random.default_rng, others[:2])
         self._normals: dict[str, torch.Generator] = {}
         self._normal_seeds = {"input": others[2], "weight": others[3]}
@@ -90,6 +93,7 @@ class Stream:
 
     def __getstate__(self) -> State:
         """Return what pickle and copy take: torch's generators as their states."""
+        self._put_back()
         return {**vars(self), "_normals": {name: rng.get_state() for name, rng in self._normals.items()}}
 
     def __setstate__(self, state: State) -> None:
@@ -133,19 +137,26 @@ class Stream:
             self._normals[purpose] = torch.Generator().manual_seed(int(seed >> 1))
         out.normal_(generator=self._normals[purpose])
 
-    def below(self, threshold: int, out: Bools) -> None:
-        """Tell of random 16-bit integers from the noise generator which of them lie under a threshold.
+    @property
+    def noise(self) -> np.random.Generator:
+        """The generator of masks, where it stands after the words that were taken."""
+        self._put_back()
+        return self._noise
 
-        Parameters
-        ----------
-        threshold : int
-            Between 0 and 65535.
-        out : ndarray of bool, C-contiguous
-            Filled in place.
+    def _put_back(self) -> None:
+        if len(self._words):
+            cast("np.random.PCG64", self._noise.bit_generator).advance(-len(self._words))
+            self._words = self._words[:0]
+
+    def words(self, n: int) -> Words:
+        """Return the next `n` words of 64 random bits of the noise generator.
+
+        They are drawn in blocks, since each draw lets go of the interpreter, which threads would pass on and on.
         """
-        if out.size:
-            bits = self.noise.bit_generator.random_raw(-(-out.size // 4)).view(np.uint16)
-            np.less(bits[: out.size], threshold, out=out.reshape(-1))
+        if len(self._words) < n:
+            self._words = self.noise.bit_generator.random_raw(max(n, _BLOCK))
+        taken, self._words = self._words[:n], self._words[n:]
+        return taken
 
     @contextmanager
     def foreign(self) -> Iterator[None]:
@@ -166,8 +177,21 @@ class Stream:
 class Bits(Protocol):
     """What dropout draws from: a `Stream`, or what stands for one."""
 
-    def below(self, threshold: int, out: Bools) -> None:
-        """Tell of random 16-bit integers which of them lie under a threshold."""
+    def words(self, n: int) -> Words:
+        """Return `n` words of 64 random bits."""
+
+
+class NoStream:
+    """Stands for the stream of a member that has ended: nothing is drawn."""
+
+    @staticmethod
+    def words(n: int) -> Words:
+        """Return zeros."""
+        return np.zeros(n, np.uint64)
+
+    @staticmethod
+    def normal(purpose: str, out: torch.Tensor) -> None:
+        """Leave all as it is."""
 
 
 class Draw:
@@ -204,10 +228,16 @@ class Draw:
         kept : Tensor of shape (n_members, n_rows, ...), dtype uint8
             Ones and zeros; zeros in the rows that are padding, which draw nothing.
         """
-        kept = np.zeros((len(self.streams), *shape), bool)
-        for k, stream in enumerate(self.streams):
-            stream.below(threshold, kept[k] if self.n_rows is None else kept[k, : self.n_rows[k]])
-        return torch.from_numpy(kept.view(np.uint8))
+        size = math.prod(shape)
+        sizes = [size] * len(self.streams) if self.n_rows is None else [n * (size // shape[0]) for n in self.n_rows]
+        words = np.empty((len(sizes), -(-size // 4)), np.uint64)
+        for row, stream, own in zip(words, self.streams, sizes, strict=True):
+            n_words = -(-own // 4)
+            row[:n_words] = stream.words(n_words)
+        kept = words.view(np.uint16)[:, :size] < threshold
+        for k, own in enumerate(sizes if self.n_rows is not None else ()):
+            kept[k, own:] = False
+        return torch.from_numpy(kept.view(np.uint8)).view(len(sizes), *shape)
 
 
 _ACTIVE: ContextVar[Draw | None] = ContextVar("skensemble_draw", default=None)

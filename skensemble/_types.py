@@ -13,6 +13,7 @@ Array: TypeAlias = NDArray[Any]
 """An array of any type: targets and labels are what the user gives."""
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Integers: TypeAlias = NDArray[np.integer[Any]]
+Words: TypeAlias = NDArray[np.uint64]
 Bools: TypeAlias = NDArray[np.bool_]
 
 RandomState: TypeAlias = int | np.random.RandomState | None

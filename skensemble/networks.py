@@ -25,12 +25,13 @@ from skensemble._blocks import (
     pick,
     sizes,
 )
+from skensemble._compat import KnownNames
 from skensemble._layers import adopt
 from skensemble._spec import NetworkLike, NetworkSpec, SettingsSpec, unknown_name
 from skensemble.tabular import TabularNetwork
 
 
-class _BuiltIn(BaseEstimator):
+class _BuiltIn(KnownNames, BaseEstimator):
     """A spec of this package: its modules stack, and draw from nothing but the member's stream."""
 
     foreign = False
@@ -50,8 +51,7 @@ class _BuiltIn(BaseEstimator):
         module : torch.nn.Module
             Maps (n_rows, n_inputs) to (n_rows, n_outputs), initialised from torch's global generator.
         """
-        dtype = pick("dtype", self.dtype, DTYPES)
-        return self._layers(n_inputs, n_outputs).to(dtype)
+        return self._layers(n_inputs, n_outputs).to(pick("dtype", self.dtype, DTYPES))
 
 
 class MLP(_BuiltIn):

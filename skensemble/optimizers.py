@@ -125,7 +125,8 @@ class Optimizer(SettingsSpec):
     @property
     def info(self) -> OptimizerInfo:
         """The row of the registry for this optimizer with these settings: an `OptimizerInfo`."""
-        return _look_up(self.name, tied=any(self.settings.get(name) for name in TIES))
+        name: Any = self.name if isinstance(self.name, (str, type)) else str(self.name)
+        return _look_up(name, tied=any(self.settings.get(name) for name in TIES))
 
     def _setting_names(self) -> list[str]:
         return self.info.settings
@@ -310,6 +311,7 @@ def optimizer_table() -> list[dict[str, Any]]:
     ]
 
 
+@cache
 def _look_up(name: str | type[torch.optim.Optimizer], tied: bool = False) -> OptimizerInfo:
     """The facts about a name or a class; `tied` says that a setting ties the elements of a parameter together."""
     if _is_optimizer_class(name):

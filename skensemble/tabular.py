@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from skensemble._blocks import ACTIVATIONS, DTYPES, dropout_layers, pick, sizes
+from skensemble._compat import KnownNames
 from skensemble._spec import NetworkLike, NetworkSpec, unknown_name
 from skensemble._table_layers import (
     ByFormula,
@@ -32,7 +33,7 @@ _CATEGORY_SIZE = 8
 _SHARING = ("batch", "mini", None)
 
 
-class TabularNetwork(BaseEstimator):
+class TabularNetwork(KnownNames, BaseEstimator):
     """Network for tables: columns embedded each by itself, then dense layers.
 
     Numbers are scaled by median and quartile range, clipped smoothly (Holzmueller et al. 2024, section 3), and embedded

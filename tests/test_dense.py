@@ -1,6 +1,7 @@
 """Plain dense networks: losses and gradients by formulas are those of autograd."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ import torch
 from parity import assert_agree, assert_differ, fitted
 from skorch.callbacks import Callback
 from torch import nn
-from torch.func import functional_call, vmap
 
 from skensemble import MLP, NetClassifier, NetRegressor, Network
-from skensemble._layers import InputScaler, ScaledNetwork
+from skensemble._layers import BatchNorm1d, Dropout, InputScaler, ScaledNetwork
+from skensemble._random import Draw, Stream, drawing
 from skensemble.training import _net, _stack
 from skensemble.training._dense import DensePass, dense_form
 from skensemble.training._job import RowLosses
@@ -19,51 +20,75 @@ from skensemble.training._job import RowLosses
 CLASSES, VALUES = torch.tensor([0, 2, 1]), torch.randn(3, 2, dtype=torch.float64)
 
 
-def network(n_outputs=3, hidden=(5, 4), scaled=True):
+def network(n_outputs=3, hidden=(5, 4), scaled=True, between=(nn.ReLU,)):
     sizes = [4, *hidden, n_outputs]
-    layers = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU())][:-1]
-    body = nn.Sequential(*layers)
+    layers = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), *(BatchNorm1d(b) if kind is BatchNorm1d else kind() for kind in between)]
+    body = nn.Sequential(*layers[: len(layers) - len(between)])
     module = ScaledNetwork(InputScaler(torch.randn(4), torch.rand(4) + 0.5), body) if scaled else body
     return module.double()
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+BETWEEN = {
+    "relu": (nn.ReLU,),
+    "dropout": (nn.ReLU, partial(Dropout, 0.3)),
+    "batch norm": (BatchNorm1d, nn.ReLU),
+    "both": (BatchNorm1d, nn.ReLU, partial(Dropout, 0.3)),
+}
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error", "mixed"])
 @pytest.mark.parametrize("with_offset", [False, True])
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
 @pytest.mark.parametrize("n_members", [None, 3])
-def test_losses_outputs_and_gradients_are_those_of_autograd(loss, with_offset, hidden, n_members):
+@pytest.mark.parametrize("between", BETWEEN)
+def test_losses_outputs_gradients_and_statistics_are_those_of_autograd(between, loss, with_offset, hidden, n_members):
     torch.manual_seed(0)
     shape = (7,) if n_members is None else (n_members, 7)
-    modules = [network(3, hidden, scaled=bool(hidden)) for _ in range(n_members or 1)]
-    X, weight = torch.randn(*shape, 4).double(), torch.rand(shape).double()
-    weight[..., 0] = 0
-    y = torch.randint(0, 3, shape) if loss == "cross_entropy" else torch.randn(*shape, 3).double()
+    modules = [network(3, hidden, bool(hidden), BETWEEN[between]).train() for _ in range(n_members or 1)]
+    X = torch.randn(*shape, 4).double()
+    targets = []
+    for _ in range(2 if loss == "mixed" else 1):
+        y = torch.randn(*shape, 3).double() if loss == "squared_error" else torch.randint(0, 3, shape)
+        weight = torch.rand(shape).double()
+        weight[..., 0] = 0
+        targets.append((y, weight))
     offset = torch.randn(*shape, 3).double() if with_offset else None
-    params = [dict(module.named_parameters()) for module in modules]
-    buffers = [dict(module.named_buffers()) for module in modules]
-    criterion, counts = RowLosses(loss), 7
+    criterion, counts = RowLosses("cross_entropy" if loss == "mixed" else loss), torch.tensor([[7], [5], [6]])
+    params, buffers = (
+        {name: torch.stack([dict(getattr(m, which)())[name].detach() for m in modules]) for name, _ in first}
+        for which in ("named_parameters", "named_buffers")
+        for first in [list(getattr(modules[0], which)())]
+    )
     if n_members is None:
-        params, buffers = params[0], buffers[0]
-    else:
-        params, buffers = ({k: torch.stack([one[k] for one in many]) for k in many[0]} for many in (params, buffers))
-        counts = torch.tensor([[7], [5], [6]])
-
-    def expected(params, buffers, X, y, offset):
-        output = functional_call(modules[0], (params, buffers), (X,))
-        return criterion(output if offset is None else output + offset, y), output
-
-    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-    run = expected if n_members is None else vmap(expected, in_dims=(0, 0, 0, 0, None if offset is None else 0))
-    losses, output = run(leaves, buffers, X, y, offset)
-    wanted = torch.autograd.grad((losses * weight / counts).sum(), list(leaves.values()))
-    form = dense_form(modules[0], criterion, y if n_members is None else y[0], 3)
-    dense = DensePass(form, params, buffers)
+        params, buffers = ({name: value[0] for name, value in many.items()} for many in (params, buffers))
+        counts = 7
+    form = dense_form(modules[0], criterion, targets[0][0] if n_members is None else targets[0][0][0], 3)
+    moved = {name: value.clone() for name, value in buffers.items()}
+    dense = DensePass(form, params, moved)
+    streams, others = ([Stream(k) for k in range(len(modules))] for _ in range(2))
     for _ in range(2):  # its memory is used again
-        got_losses, got_output, got = dense(X, y, weight, offset, counts)
-        torch.testing.assert_close(got_losses, losses.detach(), rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(got_output, output.detach(), rtol=1e-12, atol=1e-12)
-        for one, other in zip(got, wanted, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+        got_losses, got_output, got = dense(X, targets, offset, counts, Draw(streams))
+        for k, module in enumerate(modules):
+            this = (lambda value: value) if n_members is None else (lambda value, k=k: value[k])
+            with drawing(Draw([others[k]])):
+                output = module(this(X))
+            torch.testing.assert_close(this(got_output), output.detach(), rtol=1e-12, atol=1e-12)
+            if offset is not None:
+                output = output + this(offset)
+            losses = sum(this(weight) * criterion(output, this(y)) for y, weight in targets)
+            torch.testing.assert_close(this(got_losses), losses.detach(), rtol=1e-12, atol=1e-12)
+            total = losses.sum() / (counts if n_members is None else counts[k, 0])
+            wanted = torch.autograd.grad(total, list(module.parameters()))
+            for one, other in zip(got, wanted, strict=True):
+                torch.testing.assert_close(this(one), other, rtol=1e-10, atol=1e-12)
+            for name, value in module.named_buffers():
+                torch.testing.assert_close(this(moved[name]), value, rtol=1e-12, atol=1e-12)
+
+
+def _bare():
+    return BatchNorm1d(5, affine=False)
 
 
 def frozen():
@@ -89,7 +114,9 @@ def hooked():
     [
         (nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)), "cross_entropy", CLASSES, 3),
         (nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Dropout(0.1), nn.Linear(5, 3)), "cross_entropy", CLASSES, 3),
-        (nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3)), "cross_entropy", CLASSES, 3),
+        (nn.Sequential(nn.Linear(4, 5), Dropout(0.1), nn.ReLU(), nn.Linear(5, 3)), "cross_entropy", CLASSES, 3),
+        (nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)), "cross_entropy", CLASSES, 3),
+        (nn.Sequential(nn.Linear(4, 5), _bare(), nn.ReLU(), nn.Linear(5, 3)), "cross_entropy", CLASSES, 3),
         (nn.Sequential(nn.Linear(4, 5), nn.ReLU()), "cross_entropy", CLASSES, 5),
         (frozen(), "cross_entropy", CLASSES, 3),
         (tied(), "cross_entropy", CLASSES, 4),
@@ -118,12 +145,20 @@ WEIGHTS = RANDOM.uniform(0.1, 2, size=(3, 150))
 TARGETS = {NetClassifier: RANDOM.integers(0, 3, 150), NetRegressor: RANDOM.normal(size=(150, 2))}
 
 
+REGULAR = {
+    "nothing": ({}, {}),
+    "rules": ({"dropout": 0.2, "normalization": "batch"}, {"mixup": 0.4, "input_noise": 0.1, "grad_clip": 0.5}),
+}
+
+
 @pytest.mark.parametrize("kind", TARGETS)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("fuse", [False, True])
-def test_fits_end_as_those_of_autograd_and_need_none(kind, optimizer, fuse, monkeypatch):
-    settings = {"optimizer": optimizer, "lr": 0.01, "max_epochs": 8, "batch_size": 32}
-    nets = [kind(MLP((6, 5), dtype="float64"), random_state=i, **settings) for i in range(3)]
+@pytest.mark.parametrize("regular", REGULAR)
+def test_fits_end_as_those_of_autograd_and_need_none(regular, kind, optimizer, fuse, monkeypatch):
+    of_network, rules = REGULAR[regular]
+    settings = {"optimizer": optimizer, "lr": 0.01, "max_epochs": 8, "batch_size": 30, **rules}
+    nets = [kind(MLP((6, 5), dtype="float64", **of_network), random_state=i, **settings) for i in range(3)]
     data = [(X, TARGETS[kind], WEIGHTS[i]) for i in range(3)]
     with monkeypatch.context() as patched:
         patched.setattr(_net, "dense_pass", lambda *args: None)
@@ -135,6 +170,19 @@ def test_fits_end_as_those_of_autograd_and_need_none(kind, optimizer, fuse, monk
     for one, other in zip(by_formulas, by_autograd, strict=True):
         assert_agree(one, other, X, rtol=1e-9, atol=1e-9)
     assert_differ(by_formulas, X)
+
+
+@pytest.mark.parametrize("n_rows", [41, 45, 61])  # a batch of one row, and members of one row and of none in it
+def test_batches_that_normalization_cannot_take_by_formulas_are_left_to_autograd(n_rows):
+    nets = [
+        NetClassifier(MLP((6,), normalization="batch", dtype="float64"), batch_size=20, max_epochs=3, random_state=i)
+        for i in range(5)
+    ]
+    data = [(X[:n], TARGETS[NetClassifier][:n], None) for n in (n_rows, n_rows, n_rows - 1, 40, 33)]
+    alone, together = (fitted(nets, data, fuse)[0] for fuse in (False, True))
+    for one, other in zip(alone, together, strict=True):
+        assert_agree(one, other, X, rtol=1e-9, atol=1e-9)
+    assert_differ(together, X)
 
 
 class _Hooked(Callback):

@@ -1,5 +1,7 @@
 """From `random_state` to seeds and streams."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -96,19 +98,31 @@ def test_foreign_goes_on_from_block_to_block():
     assert states() != before
 
 
+@pytest.mark.parametrize("restore", [None, copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream)), "state"])
+def test_words_are_those_of_the_generator_in_any_portions_and_after_a_copy(restore):
+    stream, expected = Stream(0), Stream(0).noise.bit_generator.random_raw(60_000)
+    taken = []
+    for n in (0, 1, 5_000, 3, 30_000, 10):
+        taken.append(stream.words(n))
+        if restore == "state":
+            state, stream = stream.state(), Stream(0)
+            stream.take(state)
+        elif restore is not None:
+            stream = restore(stream)
+    taken = np.concatenate(taken)
+    assert (taken == expected[: len(taken)]).all()
+    assert stream.noise.bit_generator.random_raw() == expected[len(taken)]
+
+
 @pytest.mark.parametrize("threshold", [0, 13107, 65535])
-@pytest.mark.parametrize("size", [0, 1, 3, 4, 10001])
-def test_bits_below_a_threshold(size, threshold):
-    out, again = np.zeros(size, bool), np.ones(size, bool)
-    Stream(0).below(threshold, out)
-    Stream(0).below(threshold, again)
-    assert (out == again).all()
-    if size > 10000:
-        assert out.mean() == pytest.approx(threshold / 65536, abs=4 * 0.5 / 100)
-        following = Stream(0)
-        following.below(threshold, out[:4])
-        following.below(threshold, out[4:])
-        assert (out == again).all()  # the next integers of the same sequence
+def test_elements_are_kept_where_sixteen_bits_lie_below_the_threshold(threshold):
+    streams = [Stream(k) for k in range(2)]
+    kept = Draw(streams).kept((1001, 3), threshold)
+    for k, stream in enumerate(streams):
+        words = Stream(k).words(751).view(np.uint16)[:3003]
+        np.testing.assert_array_equal(kept[k].numpy(), (words < threshold).reshape(1001, 3))
+        assert (stream.words(1) == Stream(k).words(752)[751]).all()  # whole words are taken
+    assert kept.float().mean() == pytest.approx(threshold / 65536, abs=4 * 0.5 / 78)
 
 
 def test_padding_draws_nothing():

@@ -17,7 +17,7 @@ from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skensemble._compat import HasMethods, Interval, check_sample_weight, fit_context
+from skensemble._compat import HasMethods, Interval, KnownNames, check_sample_weight, fit_context
 from skensemble._random import seed_from
 from skensemble._types import Array, Floats, Integers
 from skensemble.boosting._methods import METHODS
@@ -58,7 +58,7 @@ class State:
     delta: float | None = None
 
 
-class Boosting(BaseEstimator, metaclass=ABCMeta):
+class Boosting(KnownNames, BaseEstimator, metaclass=ABCMeta):
     """A sequence of learners; subclasses say what targets and outputs mean."""
 
     _parameter_constraints: dict = {

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skensemble._compat import Interval, StrOptions, fit_context
+from skensemble._compat import Interval, KnownNames, StrOptions, fit_context
 from skensemble._random import Stream, seed_from
 from skensemble._types import Array
 from skensemble.augmentation import Augmentation, as_augmentation
@@ -51,7 +51,7 @@ _SPECS = {
 }
 
 
-class NetEstimator(BaseEstimator, metaclass=ABCMeta):
+class NetEstimator(KnownNames, BaseEstimator, metaclass=ABCMeta):
     """A network behind scikit-learn's interface; subclasses say what targets and outputs mean."""
 
     _parameter_constraints: dict = {

@@ -66,11 +66,11 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Share of a row's target, in [0, 1), that goes to all classes alike in training (Szegedy et al. 2016, section 7);
         "auto" is 0.
     mixup : float, default=0.0
-        Parameter alpha of mixup: each row of a batch and its target are mixed with another's, a share drawn for each
-        batch from Beta(alpha, alpha) staying its own (Zhang et al. 2018, equation 1).
+        Parameter alpha of mixup: each row of a batch and its target are mixed with the next one's, a share drawn for
+        each batch from Beta(alpha, alpha) staying its own (Zhang et al. 2018, equation 1).
     cutmix : float, default=0.0
-        Parameter alpha of CutMix, for networks of images: a box of each image is another's, and targets are mixed by
-        area (Yun et al. 2019, equation 1). With mixup besides, a coin decides for each batch.
+        Parameter alpha of CutMix, for networks of images: a box of each image is the next one's, and targets are mixed
+        by area (Yun et al. 2019, equation 1). With mixup besides, a coin decides for each batch.
     input_noise : float, default=0.0
         Standard deviation of Gaussian noise on the scaled inputs in training (Bishop 1995).
     weight_noise : float or WeightNoise, default=0.0

@@ -9,7 +9,7 @@ from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import Rules, as_weight_noise
 from skensemble.schedules import check_rule
 from skensemble.tabular import n_heads
-from skensemble.training import RowLosses
+from skensemble.training import check_loss
 
 _SMOOTHED = (None, "cross_entropy", "binary_cross_entropy", nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
 
@@ -63,7 +63,7 @@ def rules_of(estimator, n_inputs, training):
         if spec is not None:
             spec.check()
     check_rule(training["lr_schedule"])
-    RowLosses(estimator.loss or estimator._default_loss)  # an unknown name is told before a network is built
+    check_loss(estimator.loss)  # an unknown name is told before a network is built
     shape = image_shape(as_network(estimator.network), n_inputs)
     rules = Rules(
         l1=estimator.l1 or 0.0,

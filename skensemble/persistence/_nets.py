@@ -77,7 +77,7 @@ def _store_stream(stream, tensors):
     values = vars(stream)
     return {
         "seeds": {name: values[name] for name in ("init_seed", "split_seed", "_foreign_seed")},
-        "generators": {name: values[name].bit_generator.state for name in _GENERATORS},
+        "generators": {name: getattr(stream, name).bit_generator.state for name in _GENERATORS},
         "normals": {name: tensors.put_away(rng.get_state()) for name, rng in values["_normals"].items()},
         "normal_seeds": {name: seed.state for name, seed in values["_normal_seeds"].items()},
         "foreign_states": tensors.put_away(values["_foreign_states"]),
@@ -89,7 +89,7 @@ def _restored_stream(told, tensors):
     values = vars(stream)
     values.update({name: int(told["seeds"][name]) for name in ("init_seed", "split_seed", "_foreign_seed")})
     for name in _GENERATORS:
-        values[name].bit_generator.state = told["generators"][name]
+        getattr(stream, name).bit_generator.state = told["generators"][name]
     for name, state in told["normals"].items():
         values["_normals"][name] = torch.Generator().set_state(take_out(state, tensors))
     for name in ("input", "weight"):

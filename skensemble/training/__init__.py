@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from skensemble._types import SkorchNet
 from skensemble.training._backend import FusionBackend, active_fusion, fused
 from skensemble.training._best_epoch import BestEpoch
-from skensemble.training._job import Job, ModuleBuilder, RowLosses, Rows, mean_prediction, numpy_dtype
+from skensemble.training._job import Job, ModuleBuilder, RowLosses, Rows, check_loss, mean_prediction, numpy_dtype
 from skensemble.training._joint import Summand, tune_together
 from skensemble.training._net import ClassifierNet, RegressorNet
 from skensemble.training._plain import fit_together
@@ -27,6 +27,7 @@ __all__ = [
     "ModuleBuilder",
     "RegressorNet",
     "RowLosses",
+    "check_loss",
     "Rows",
     "Store",
     "Summand",

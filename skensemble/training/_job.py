@@ -161,6 +161,12 @@ _LOSSES = {
 }
 
 
+def check_loss(loss: Any) -> None:
+    """Raise a `ValueError` for a name that is none of a loss."""
+    if isinstance(loss, str) and loss not in _LOSSES:
+        raise unknown_name("loss", loss, _LOSSES)
+
+
 class RowLosses(nn.Module):
     """A loss as one number a row, so that rows can be weighted.
 
@@ -189,14 +195,13 @@ class RowLosses(nn.Module):
     ) -> None:
         super().__init__()
         self.n_heads, self.link = n_heads, link
-        if isinstance(loss, str):
-            if loss not in _LOSSES:
-                raise unknown_name("loss", loss, _LOSSES)
-            loss = _LOSSES[loss]
-        if isinstance(loss, type):
-            loss = loss()
-        self.by_row = isinstance(loss, nn.Module) and hasattr(loss, "reduction")
-        self.loss = _without_reduction(loss) if self.by_row else loss
+        check_loss(loss)
+        kind: Any = _LOSSES[loss] if isinstance(loss, str) else loss
+        self.loss: Any = kind() if isinstance(kind, type) else kind
+        self.by_row = isinstance(self.loss, nn.Module) and hasattr(self.loss, "reduction")
+        if self.by_row:
+            self.loss = copy.deepcopy(self.loss) if self.loss is kind else self.loss  # a user's own stays as it is
+            self.loss.reduction = "none"
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the losses, of shape (n_rows,), of an output of shape (n_rows, n_heads * n_outputs)."""
@@ -242,12 +247,6 @@ def mean_prediction(outputs: torch.Tensor, link: str | None, dim: int) -> torch.
         yes, no = (torch.logsumexp(nn.functional.logsigmoid(values), dim) for values in (outputs, -outputs))
         return yes - no
     return outputs.mean(dim)
-
-
-def _without_reduction(loss: Any) -> nn.Module:
-    loss = copy.deepcopy(loss)
-    loss.reduction = "none"
-    return loss
 
 
 def check_output(output: torch.Tensor, n_rows: int, n_outputs: int | None) -> None:

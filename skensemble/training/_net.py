@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EpochScoring, EpochTimer, LRScheduler, PrintLog, ProgressBar
 from skorch.utils import data_from_dataset, get_map_location, to_numpy, to_tensor
 
-from skensemble._random import Draw, drawing
+from skensemble._random import Draw, draw_of_step, drawing
 from skensemble._types import SkorchNet, State
 from skensemble.averaging import WeightAverage
 from skensemble.regularizers import Rules
@@ -122,10 +122,11 @@ class NetMixin(_Skorch):
             self.after_epoch_()
 
     def _end_epoch(self) -> bool:
-        loss = self.history[-1, "train_loss"]
-        valid_loss = self.history[-1].get("valid_loss")
-        self.tell_divergence(list(self.history))
-        self.schedule_.after_epoch(loss if valid_loss is None else valid_loss)
+        epoch: Any = list.__getitem__(self.history, -1)  # skorch would copy all to look at one
+        valid_loss: Any = epoch.get("valid_loss")
+        if not math.isfinite(epoch["train_loss"]):
+            self.tell_divergence(self.history.to_list())
+        self.schedule_.after_epoch(epoch["train_loss"] if valid_loss is None else valid_loss)
         self.n_done_ += 1
         if self.n_cycles_ > 1 and self.n_done_ % (self.job_.max_epochs // self.n_cycles_) == 0:
             self.snapshots_.append(state_of(self.module_))
@@ -163,10 +164,11 @@ class NetMixin(_Skorch):
 
     def record_loss(self, prefix: str, loss: float) -> None:
         """Record an epoch's mean loss under "train" or "valid", and whether it is the least so far."""
-        if not self.history[-1]["batches"]:
-            self.history.new_batch()  # empty: Checkpoint formats its file names with the last batch
-        self.history.record(f"{prefix}_loss", loss)
-        self.history.record(f"{prefix}_loss_best", loss < self.least_[prefix])
+        epoch: Any = list.__getitem__(self.history, -1)
+        if not epoch["batches"]:
+            epoch["batches"].append({})  # Checkpoint formats its file names with the last batch
+        epoch[f"{prefix}_loss"] = loss
+        epoch[f"{prefix}_loss_best"] = loss < self.least_[prefix]
         self.least_[prefix] = min(self.least_[prefix], loss)
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> tuple[Rows, Rows | None]:
@@ -207,11 +209,12 @@ class NetMixin(_Skorch):
         X, y = batch
         if self.listened_to_:
             self._set_training(True)  # a callback may have predicted
-        if self.dense_ is not None and not fit_params:
-            return self.dense_.backward(X, *y)
         with torch.enable_grad(), _silent_about_cycles() if self.info_.create_graph else nullcontext():
             if self.regular_:
                 return regularized_pass(self, X, y, fit_params)
+            if self.dense_ is not None and not fit_params and self.dense_.takes(len(X), draw_of_step()):
+                target, weight, *offset = y
+                return self.dense_.backward(X, [(target, weight)], offset[0] if offset else None)
             y_pred = self.infer(X, **fit_params)
             loss = self.get_loss(y_pred, y, X=X, training=True)
             loss.backward(create_graph=self.info_.create_graph)
@@ -257,7 +260,7 @@ class NetMixin(_Skorch):
         if self.info_.has_modes:
             self.optimizer_.train() if training else self.optimizer_.eval()
         self.dense_ = None
-        if training and not self.regular_ and not self.info_.create_graph:
+        if training and not self.regular_.changes_loss and not self.info_.create_graph:
             self.dense_ = dense_pass(self.module_, self.criterion_, self.job_.train.table[1], self.n_outputs_)
         with drawing(Draw([self.stream_]) if training else None), nullcontext() if training else self.averaged():
             if self.listened_to_:
@@ -283,8 +286,7 @@ class NetMixin(_Skorch):
     ) -> None:
         """Make ready to train a job; `interrupted` is asked before every step whether to give up."""
         self.job_, self.best_, self.interrupted_, self.after_epoch_ = job, job.best, interrupted, after_epoch
-        self.listened_to_ = bool(batch_listeners(self))
-        self.regular_ = Regularization([self.rules_])
+        self.listened_to_, self.regular_ = bool(batch_listeners(self)), Regularization([self.rules_])
         self.average_ = self.averaging_ and WeightAverage(self.averaging_, self.module_, job.max_epochs)
         self.snapshots_, self.n_done_ = [], 0
         self.least_ = {

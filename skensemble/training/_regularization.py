@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from skensemble._layers import ScaledNetwork
-from skensemble._types import Floats, SkorchNet
+from skensemble._random import draw_of_step
+from skensemble._types import Floats, Integers, SkorchNet
 from skensemble.augmentation import Augmentation
 from skensemble.regularizers import Rules, clip_by_norm, draw_box, norm_penalty, weight_names
 
@@ -36,6 +37,8 @@ class Regularization:
         Whether any member's weights are noisy in training.
     penalizes, clips : bool
         Whether any member has a norm penalty, and whether any has a limit of its gradient.
+    changes_loss : bool
+        Whether any member has smoothed labels, noisy weights or a penalty: what changes more than a batch.
     """
 
     def __init__(self, rules: Sequence[Rules]) -> None:
@@ -43,6 +46,7 @@ class Regularization:
         self._first: dict[int, Regularization] = {}
         self._augments = any(rule.augment is not None for rule in rules)
         self._mixes = any(rule.mixup or rule.cutmix for rule in rules)
+        self._all_mix = all(rule.mixup or rule.cutmix for rule in rules)
         self._cuts = any(rule.cutmix for rule in rules)
         self._smoothing = _column(rule.label_smoothing for rule in rules)
         self._input_noise = _column(rule.input_noise for rule in rules)
@@ -55,12 +59,13 @@ class Regularization:
         self._adds_input_noise = any(rule.input_noise for rule in rules)
         self._adds_relative_noise = bool(self._relative.any())
         self.adds_weight_noise = any(rule.weight_noise.std for rule in rules)
+        self.changes_loss = self._smooths or self.penalizes or self.adds_weight_noise
         self._max_norm = torch.tensor([rule.grad_clip or np.inf for rule in rules], dtype=torch.float64)
 
     def __bool__(self) -> bool:
         """Whether any member has any rule."""
         changes_rows = self._augments or self._mixes or self._adds_input_noise
-        return changes_rows or self._smooths or self.penalizes or self.clips or self.adds_weight_noise
+        return changes_rows or self.changes_loss or self.clips
 
     def first(self, n: int) -> Regularization:
         """Return the rules of the first `n` members."""
@@ -78,7 +83,9 @@ class Regularization:
         sizes: Sequence[int],
         scale: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, Targets, torch.Tensor | None]:
-        """Change a batch: augment rows, mix them, add noise to them, in this order.
+        """Change a batch: augment rows, mix each with the next one, add noise to them, in this order.
+
+        Batches are shuffled, so that the next row is as random a partner as any.
 
         Parameters
         ----------
@@ -147,9 +154,8 @@ class Regularization:
         sizes: Sequence[int],
     ) -> tuple[torch.Tensor, Targets, torch.Tensor | None]:
         n_members, n_rows = X.shape[:2]
-        partner = np.tile(np.arange(n_rows), (n_members, 1))
-        mask = np.zeros((n_members, X[0, 0].numel()), bool)
         shares, blended = np.ones(n_members), np.ones(n_members)
+        mask = np.zeros((n_members, X[0, 0].numel()), bool) if self._cuts else None
         for k, (rule, stream) in enumerate(zip(self.rules, streams, strict=True)):
             if stream is None or not (rule.mixup or rule.cutmix):
                 continue
@@ -157,30 +163,42 @@ class Regularization:
             cuts = rule.cutmix and not (rule.mixup and rng.random() < 0.5)
             alpha = rule.cutmix if cuts else rule.mixup
             shares[k] = rng.beta(alpha, alpha)
-            if cuts:
+            if mask is not None and cuts:
                 mask[k], shares[k] = draw_box(cast("tuple[int, ...]", rule.image_shape), shares[k], rng)
             else:
                 blended[k] = shares[k]
-            partner[k, : sizes[k]] = rng.permutation(sizes[k])
-        flat = torch.from_numpy((partner + n_rows * np.arange(n_members)[:, None]).reshape(-1)).to(X.device)
+        next_of = None
+        if not self._all_mix or min(sizes) < n_rows:
+            next_of = torch.from_numpy(self._next_rows(sizes, n_rows)).to(X.device)
 
         def partners(values: torch.Tensor) -> torch.Tensor:
-            return values.flatten(0, 1).index_select(0, flat).reshape(values.shape)
+            if next_of is None:
+                return values.roll(-1, 1)
+            return values.flatten(0, 1).index_select(0, next_of).reshape(values.shape)
 
         def blend(values: torch.Tensor, shares: Floats) -> torch.Tensor:
-            shares = torch.from_numpy(shares).to(values).reshape(-1, *[1] * (values.dim() - 1))
-            return torch.lerp(partners(values), values, shares)
+            own = torch.from_numpy(shares).to(values).reshape(-1, *[1] * (values.dim() - 1))
+            others = partners(values)
+            return torch.lerp(others, values, own, out=others)
 
         mixed = blend(X, blended)
-        if self._cuts:
-            mask = torch.from_numpy(mask).to(X.device).reshape(n_members, 1, *X.shape[2:])
-            mixed = torch.where(mask, partners(X), mixed)
+        if mask is not None:
+            boxes = torch.from_numpy(mask).to(X.device).reshape(n_members, 1, *X.shape[2:])
+            mixed = torch.where(boxes, partners(X), mixed)
         offset = None if offset is None else blend(offset, shares)
         if y.is_floating_point():
             return mixed, [(blend(y, shares), blend(weight, shares))], offset
         # the loss of a class is linear in the distribution over classes: its mixture is that of the losses
         own = torch.from_numpy(shares).to(weight)[:, None]
         return mixed, [(y, own * weight), (partners(y), (1 - own) * partners(weight))], offset
+
+    def _next_rows(self, sizes: Sequence[int], n_rows: int) -> Integers:
+        """For each row, in one list for all members, the next one of its member; where nothing is mixed, itself."""
+        rows = np.tile(np.arange(n_rows), (len(sizes), 1))
+        for k, (rule, size) in enumerate(zip(self.rules, sizes, strict=True)):
+            if rule.mixup or rule.cutmix:
+                rows[k, :size] = np.roll(rows[k, :size], -1)
+        return (rows + n_rows * np.arange(len(sizes))[:, None]).reshape(-1)
 
     def _noisy_inputs(
         self, X: torch.Tensor, streams: Sequence[Any], sizes: Sequence[int], scale: torch.Tensor | None
@@ -192,7 +210,8 @@ class Regularization:
         factor = self._input_noise.to(X).reshape(-1, *[1] * (X.dim() - 1))
         if scale is not None:
             factor = factor * scale.unsqueeze(1)
-        return torch.addcmul(X, noise.to(X.device), factor)
+        noise = noise.to(X.device)
+        return torch.addcmul(X, noise, factor, out=noise)
 
     def noisy(self, weights: Mapping[str, torch.Tensor], streams: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Add noise to weights.
@@ -318,10 +337,27 @@ def regularized_pass(
     target, weight, *offset = (column[None] for column in y)
     scale = module.scaler.scale[None] if isinstance(module, ScaledNetwork) else None
     X, targets, offset = regular.batch(X[None], target, weight, offset[0] if offset else None, streams, [len(X)], scale)
-    weights = {}
+    dense = None if fit_params else net.dense_
+    if dense is not None and dense.takes(X.shape[1], draw_of_step()):
+        step: dict[str, torch.Tensor] = dense.backward(
+            X[0], [(y[0], weight[0]) for y, weight in targets], None if offset is None else offset[0]
+        )
+    else:
+        step = _by_autograd(net, X, targets, offset, fit_params)
+    if regular.clips:
+        own = [p for p in module.parameters() if p.grad is not None]
+        for parameter, gradient in zip(own, regular.clipped([p.grad[None] for p in own]), strict=True):
+            parameter.grad = gradient[0]
+    return step
+
+
+def _by_autograd(
+    net: SkorchNet, X: torch.Tensor, targets: Targets, offset: torch.Tensor | None, fit_params: dict[str, Any]
+) -> dict[str, torch.Tensor]:
+    regular, streams, weights = net.regular_, [net.stream_], {}
     if regular.adds_weight_noise or regular.penalizes:
-        parameters = dict(module.named_parameters())
-        weights = {name: parameters[name] for name in weight_names(module)}
+        parameters = dict(net.module_.named_parameters())
+        weights = {name: parameters[name] for name in weight_names(net.module_)}
     with _noisy_weights(regular, weights, streams):
         y_pred = net.infer(X[0], **fit_params)
         output = y_pred[None] if offset is None else y_pred[None] + offset
@@ -332,10 +368,6 @@ def regularized_pass(
     if penalty is not None:
         penalty.sum().backward(create_graph=net.info_.create_graph)
         loss = loss.detach() + penalty.detach()[0]
-    if regular.clips:
-        own = [p for p in module.parameters() if p.grad is not None]
-        for parameter, gradient in zip(own, regular.clipped([p.grad[None] for p in own]), strict=True):
-            parameter.grad = gradient[0]
     return {"loss": loss, "y_pred": y_pred}
 
 

@@ -12,8 +12,8 @@ from torch import nn
 from torch.func import functional_call, vmap
 
 from skensemble._layers import ScaledNetwork, adopt
-from skensemble._random import Draw, drawing, isolated
-from skensemble._types import Bools, SkorchNet
+from skensemble._random import Draw, NoStream, drawing, isolated
+from skensemble._types import SkorchNet
 from skensemble.regularizers import weight_names
 from skensemble.schedules import Schedule
 from skensemble.training._batched import batched
@@ -22,20 +22,12 @@ from skensemble.training._group import Groups, sharing_key
 from skensemble.training._interrupts import Interrupted, StopTraining
 from skensemble.training._job import Job, check_output
 from skensemble.training._net import EVALUATION_ROWS
-from skensemble.training._regularization import Regularization
+from skensemble.training._regularization import Regularization, Targets
 from skensemble.training._structure import CannotStack, structure
 from skensemble.training._table import Table
 from skensemble.training._views import copy_states, own_tensors
 
 _COMPACT_SHARE = 1 / 3
-
-
-class _NoStream:
-    """Stands for the stream of a member that has ended: nothing is drawn."""
-
-    @staticmethod
-    def below(threshold: int, out: Bools) -> None:
-        pass
 
 
 class Stack:
@@ -201,15 +193,20 @@ class Stack:
         self, n: int, rows: torch.Tensor, streams: Sequence[Any], counts: Sequence[int], real: torch.Tensor | None
     ) -> torch.Tensor:
         """Let the first `n` members take a step on rows of the table; return their losses, summed over rows."""
-        X, y, weight, *offset = self._table.batch(rows)
+        X, y, weight, *offsets = self._table.batch(rows)
         if real is not None:
             weight = weight * real.to(weight)
-        regular, dense, sizes = self._regular.first(n), self._dense(n), torch.tensor(counts, device=X.device)
-        if dense is not None and not regular:
-            losses, _, gradients = dense(X, y, weight, offset[0] if offset else None, sizes[:, None])
-            sums = (weight * losses).sum(1)
+        regular, sizes = self._regular.first(n), torch.tensor(counts, device=X.device)
+        targets, offset = [(y, weight)], offsets[0] if offsets else None
+        if regular:
+            X, targets, offset = regular.batch(X, y, weight, offset, streams, counts, self._scale(n))
+        draw = Draw([stream or NoStream for stream in streams], real, stacked=True)
+        dense = None if regular.changes_loss else self._dense(n)
+        if dense is not None and dense.takes(X.shape[1], draw):
+            losses, _, gradients = dense(X, targets, offset, sizes[:, None], draw)
+            sums = losses.sum(1)
         else:
-            sums, gradients = self._by_autograd(n, (X, y, weight, *offset), streams, sizes, real)
+            sums, gradients = self._by_autograd(n, X, targets, offset, sizes, draw)
         self._groups.step(regular.clipped(gradients), n)
         self._average(lambda net: net.average_.after_step(), n)
         return sums.cpu()
@@ -224,25 +221,21 @@ class Stack:
     def _by_autograd(
         self,
         n: int,
-        batch: tuple[torch.Tensor, ...],
-        streams: Sequence[Any],
+        X: torch.Tensor,
+        targets: Targets,
+        offset: torch.Tensor | None,
         sizes: torch.Tensor,
-        real: torch.Tensor | None,
+        draw: Draw,
     ) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
         """The losses of a batch, summed over rows, with penalties, and gradients of their means."""
-        X, y, weight, *offset = batch
         regular, leaves = self._regular.first(n), self._forward_leaves(n)
-        params, targets = leaves, [(y, weight)]
-        if regular:
-            X, targets, *offset = regular.batch(
-                X, y, weight, offset[0] if offset else None, streams, sizes.tolist(), self._scale(n)
-            )
-            if regular.adds_weight_noise:
-                params = {**leaves, **regular.noisy({name: leaves[name] for name in self._weights}, streams)}
-        with drawing(Draw([stream or _NoStream for stream in streams], real, stacked=True)):
+        params = leaves
+        if regular.adds_weight_noise:
+            params = {**leaves, **regular.noisy({name: leaves[name] for name in self._weights}, draw.streams)}
+        with drawing(draw):
             output = self._forward(params, n, X)
-        if offset and offset[0] is not None:
-            output = output + offset[0]
+        if offset is not None:
+            output = output + offset
         losses = regular.losses(self._row_losses, output, targets).sum(1)
         means = losses / sizes
         penalty = regular.penalty([leaves[name] for name in self._weights])

@@ -22,14 +22,16 @@ class _Column:
             begins[key] = begin
             begin += len(column)
         self.values = columns[0] if len(distinct) == 1 else torch.cat(list(distinct.values()))
-        self.begins = torch.tensor([begins[id(column)] for column in columns], device=columns[0].device)[:, None]
-        self.shared = len(distinct) == 1
+        self.begins = tuple(begins[id(column)] for column in columns)
+        self._offset = torch.tensor(self.begins, device=columns[0].device)[:, None]
 
-    def gather(self, rows: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
-        """The rows of shape (n_members, n_rows), which `flat` holds as one list."""
-        if not self.shared:
-            flat = (rows + self.begins[: len(rows)]).view(-1)
-        return self.values.index_select(0, flat).view(*rows.shape, *self.values.shape[1:])
+    def places(self, rows: torch.Tensor) -> torch.Tensor:
+        """Where rows of shape (n_members, n_rows) stand in it, as one list."""
+        return (rows + self._offset[: rows.shape[0]]).view(-1) if any(self.begins) else rows.reshape(-1)
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Drop the members that are not in a list of positions."""
+        self.begins, self._offset = tuple(self.begins[k] for k in members), self._offset[torch.tensor(members)]
 
 
 class Table:
@@ -92,7 +94,7 @@ class Table:
         """Drop the members that are not in a list of positions."""
         index = torch.tensor(members)
         for column in {*self._columns, *self._valid_columns}:
-            column.begins = column.begins[index]
+            column.keep(members)
         self.train = [self.train[k] for k in members]
         if self.valid is not None:
             rows, sizes = self.valid
@@ -100,8 +102,14 @@ class Table:
 
 
 def _gathered(columns: Sequence[_Column], rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    flat = rows.reshape(-1)
-    return tuple(column.gather(rows, flat) for column in columns)
+    places: dict[tuple[int, ...], torch.Tensor] = {}
+    gathered = []
+    for column in columns:
+        if column.begins not in places:
+            places[column.begins] = column.places(rows)
+        values = column.values.index_select(0, places[column.begins])
+        gathered.append(values.view(*rows.shape, *values.shape[1:]))
+    return tuple(gathered)
 
 
 def _columns(tables: Iterable[tuple[torch.Tensor, ...]]) -> list[_Column]:

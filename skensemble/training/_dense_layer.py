@@ -1,0 +1,164 @@
+"""A dense layer and what follows it, forward and backward by formulas, into memory that stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from skensemble._random import Draw
+
+
+@dataclass(frozen=True)
+class Room:
+    """Memory of a hidden layer for batches of one size; an output layer has none, since others keep its outputs.
+
+    Attributes
+    ----------
+    out : Tensor of shape (..., n_rows, n_units) or None
+        What the layer hands on; ``...`` is a member axis, or nothing.
+    slope : Tensor of shape (..., n_rows, n_units) or None
+        The gradient of that, and before it the mask of dropout.
+    centred : Tensor of shape (..., n_rows, n_units) or None
+        What is normalized, less its mean.
+    """
+
+    out: torch.Tensor | None = None
+    slope: torch.Tensor | None = None
+    centred: torch.Tensor | None = None
+
+
+class DenseLayer:
+    """A dense layer; a hidden one with perhaps batch normalization, a ReLU, and perhaps dropout after it.
+
+    What dropout keeps is not scaled here: the next layer multiplies its products by the gain.
+
+    Parameters
+    ----------
+    parts : dict
+        The layers, as in `DenseForm`.
+    params, buffers : mapping of str to Tensor
+        Of the network, or of a stack.
+
+    Attributes
+    ----------
+    gain : float
+        What the layer's outputs are multiplied by.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, tuple[str, Any]],
+        params: Mapping[str, torch.Tensor],
+        buffers: Mapping[str, torch.Tensor],
+    ) -> None:
+        name = parts["L"][0]
+        self._weight, self._bias = params[f"{name}.weight"], params.get(f"{name}.bias")
+        self._is_hidden = "R" in parts
+        self._norm = _BatchNorm(*parts["N"], params, buffers) if "N" in parts else None
+        self._dropout = parts["D"][1] if "D" in parts and parts["D"][1].p > 0 else None
+        self.gain: float = 1.0 if self._dropout is None else self._dropout.scale
+
+    def room(self, X: torch.Tensor) -> Room:
+        """Memory for a batch of shape (..., n_rows, n_features)."""
+        if not self._is_hidden:
+            return Room()
+        out = X.new_empty(*X.shape[:-1], self._weight.shape[-2])
+        return Room(out, torch.empty_like(out), None if self._norm is None else torch.empty_like(out))
+
+    def forward(self, x: torch.Tensor, gain: float, room: Any, draw: Draw) -> torch.Tensor:
+        """The layer's outputs for inputs of shape (..., n_rows, n_inputs), which a gain multiplies."""
+        self._x, self._gain, self._room = x, gain, room
+        raw = _product(x, self._weight.mT, gain, self._bias, room.out if self._norm is None else room.centred)
+        if not self._is_hidden:
+            return raw
+        out: torch.Tensor = raw if self._norm is None else self._norm.forward(raw, room.out)
+        out.relu_()
+        if self._dropout is not None:
+            kept = draw.kept(tuple(out.shape[-2:]), self._dropout.threshold)
+            out.mul_(room.slope.copy_(kept.view(out.shape)))
+        return out
+
+    def backward(
+        self, slope: torch.Tensor, below: torch.Tensor | None
+    ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        """Go back through the layer.
+
+        Parameters
+        ----------
+        slope : Tensor of shape (..., n_rows, n_units)
+            The gradient of its outputs; overwritten.
+        below : Tensor of shape (..., n_rows, n_inputs) or None
+            Where the gradient of its inputs goes; None where nobody wants it.
+
+        Returns
+        -------
+        gradients : list of Tensor
+            Of its parameters.
+        below : Tensor or None
+        """
+        of_norm: list[torch.Tensor] = []
+        if self._is_hidden:
+            # What is positive has come through the ReLU and dropout.
+            torch.ops.aten.threshold_backward.grad_input(slope, self._room.out, 0, grad_input=slope)
+        if self._norm is not None:
+            of_norm = self._norm.backward(slope, self._room.centred, self._room.out)
+        of_weight = _product(slope.mT, self._x, self._gain)
+        of_bias = [] if self._bias is None else [slope.sum(-2)]
+        if below is not None:
+            below = _product(slope, self._weight, self._gain, out=below)
+        return [of_weight, *of_bias, *of_norm], below
+
+
+class _BatchNorm:
+    """Batch normalization of full batches (Ioffe & Szegedy 2015, algorithm 1, and the gradients of section 3)."""
+
+    def __init__(
+        self, name: str, layer: Any, params: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.Tensor]
+    ) -> None:
+        self._weight, self._bias = params[f"{name}.weight"], params[f"{name}.bias"]
+        self._mean, self._var = buffers[f"{name}.running_mean"], buffers[f"{name}.running_var"]
+        self._n_batches = buffers[f"{name}.num_batches_tracked"]
+        self._momentum, self._eps = layer.momentum, layer.eps
+
+    def forward(self, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        """Centre `x` in place, and normalize it into `out`; move the statistics."""
+        n = x.shape[-2]
+        mean = x.mean(-2, keepdim=True)
+        x.sub_(mean)
+        var = torch.mul(x, x, out=out).mean(-2, keepdim=True)
+        self._mean.lerp_(mean.squeeze(-2), self._momentum)
+        self._var.lerp_(var.squeeze(-2) * (n / (n - 1)), self._momentum)
+        self._n_batches.add_(1)
+        self._inverse = torch.rsqrt(var + self._eps)
+        self._factor = self._inverse * self._weight.unsqueeze(-2)
+        return torch.addcmul(self._bias.unsqueeze(-2), x, self._factor, out=out)
+
+    def backward(self, slope: torch.Tensor, centred: torch.Tensor, spare: torch.Tensor) -> list[torch.Tensor]:
+        """Turn the gradient of the outputs into that of the inputs, in place; return those of weight and bias."""
+        n = slope.shape[-2]
+        total = slope.sum(-2, keepdim=True)
+        along = torch.mul(slope, centred, out=spare).sum(-2, keepdim=True)
+        torch.addcmul(self._factor * total / -n, slope, self._factor, out=slope)
+        slope.addcmul_(centred, self._factor * self._inverse.square() * along / -n)
+        return [(along * self._inverse).squeeze(-2), total.squeeze(-2)]
+
+
+def _product(
+    a: torch.Tensor,
+    b: torch.Tensor,
+    gain: float,
+    bias: torch.Tensor | None = None,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """``gain * a @ b + bias`` of matrices, or of stacks of them."""
+    stacked = a.dim() == 3
+    if bias is None and gain == 1:
+        product: Any = torch.bmm if stacked else torch.mm
+        return product(a, b, out=out)
+    add: Any = torch.baddbmm if stacked else torch.addmm
+    if bias is None:  # beta=0 asks for nothing but a shape that fits
+        return add(a.new_empty(1).expand(1, 1, 1) if stacked else a.new_empty(1), a, b, beta=0, alpha=gain, out=out)
+    return add(bias.unsqueeze(-2), a, b, alpha=gain, out=out)
