@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neural_network import MLPClassifier
@@ -193,7 +194,7 @@ def single_fits(regular=False):
             lambda: torch_loop(1, 5, regular=regular), 5, 5, regular, repeats=6)  # fmt: skip
 
 
-def against_autograd():
+def against_autograd(regular=False):
     """Ours with plain dense networks trained by formulas, against ours by autograd."""
 
     def by_autograd(action):
@@ -207,20 +208,20 @@ def against_autograd():
 
         return run
 
-    def one():
-        ours(epochs=5).fit(X, Y)
-
-    compare("one NetClassifier by formulas / by autograd", 1, one, by_autograd(one), 5, 5)
+    net = ours(epochs=5, regular=regular)
+    fits = {"one NetClassifier": (1, lambda: clone(net).fit(X, Y))}
     for n in (5, 16, 64):
-        fit = in_fused(lambda: bag(ours(epochs=5), n).fit(X, Y))  # noqa: B023
-        compare(f"bag of {n} by formulas / by autograd", 1, fit, by_autograd(fit), 5 * n, 5 * n)
+        fits[f"bag of {n}"] = n, in_fused(lambda n=n: bag(net, n).fit(X, Y))
+    for name, (n, fit) in fits.items():
+        name = f"regularized: {name}" if regular else name
+        compare(f"{name} by formulas / by autograd", 1, fit, by_autograd(fit), 5 * n, 5 * n)
 
 
 def regularized():
     """The same with dropout, batch normalization, mixup and noise on both sides, and ours against ours without."""
     for run in (
         against_skorch_bag, against_skorch_search, against_skorch_cross_validation, against_torch_loop,
-        against_products, single_fits,
+        against_products, single_fits, against_autograd,
     ):  # fmt: skip
         run(regular=True)
     compare("bag of 64 / the same without", 1 / SLACK, in_fused(lambda: bag(ours(regular=True), 64).fit(X, Y)),

@@ -1,7 +1,7 @@
 """Real tables: our networks and their ensembles, trees, scikit-learn's bagged MLP, and pytabkit's RealMLP and TabM.
 
     OMP_NUM_THREADS=1 python benchmarks/tables.py run --results FOLDER [--sets ...] [--methods ...] [--splits 0 1 2]
-    python benchmarks/tables.py show --results FOLDER [--methods ...] [--references realmlp tabm]
+    python benchmarks/tables.py show --results FOLDER [--methods ...] [--splits ...] [--references realmlp tabm]
 
 ``run`` measures what the folder does not hold yet, one after the other, a file for each set, split and method: it can
 be ended at any time, goes on where it was, and can be done in parts. For each split it takes one method after the
@@ -179,13 +179,14 @@ def main():
         command.add_argument("--results", type=Path, required=True, help="the folder of what is measured")
         command.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
         command.add_argument("--sets", nargs="+", help="names without .parquet; default: all")
-    runs.add_argument("--splits", nargs="+", type=int, default=[0, 1, 2], help="numbers, which seed the splits")
+        command.add_argument("--splits", nargs="+", type=int, default=[0, 1, 2], help="numbers, which seed the splits")
     runs.add_argument("--max-rows", type=int, help="train every method on no more rows than this")
     runs.add_argument("--data", type=Path, default=DATA, help="the folder of the sets")
     shows.add_argument("--references", nargs="+", default=["realmlp", "tabm"], help="what others are compared with")
     given = parser.parse_args()
     if given.command == "show":
-        print(report(read_records(given.results, given.methods, given.sets), given.methods, given.references))
+        records = read_records(given.results, given.methods, given.splits, given.sets)
+        print(report(records, given.methods, given.references))
         return
     warnings.simplefilter("ignore")
     logging.disable(logging.INFO)  # what lightning tells of each fit

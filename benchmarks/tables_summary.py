@@ -14,10 +14,14 @@ from scipy.stats import rankdata
 MAIN, PROBABILITIES = "error or RMSE", "log loss or RMSE"
 
 
-def read_records(folder, methods, sets=None):
-    """Read what a folder holds of these methods, and of these sets or all."""
+def read_records(folder, methods, splits, sets=None):
+    """Read what a folder holds of these methods and splits, and of these sets or all."""
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("*/*.json"))]
-    return [record for record in records if record["method"] in methods and (not sets or record["set"] in sets)]
+    return [
+        record
+        for record in records
+        if record["method"] in methods and record["split"] in splits and (not sets or record["set"] in sets)
+    ]
 
 
 def loss_of(record, kind):

@@ -369,7 +369,7 @@ def _constructor(cls: type) -> list[Parameter]:
 
 def _fusible(cls: type[torch.optim.Optimizer], parameters: list[torch.nn.Parameter]) -> bool:
     """Whether torch's fused kernel of `cls` takes these parameters."""
-    return "fused" in signature(cls).parameters and all(
+    return any(p.name == "fused" for p in _arguments(cls)) and all(
         p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters
     )
 

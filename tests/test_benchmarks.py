@@ -143,6 +143,8 @@ def test_a_run_measures_what_is_missing_only(tables):
     }
     assert {path: path.stat().st_mtime_ns for path in first} == first
     found = json.loads((results / "classes" / "0-forest.json").read_text())
+    assert len(tables.read_records(results, METHODS[:1], [0])) == 2
+    assert tables.read_records(results, METHODS[:1], [1, 2]) == tables.read_records(results, METHODS, [0], ["no"]) == []
     assert found["rows"] == [80, 21, 26]  # of 127: the rare class is left out
     assert found["scores"]["accuracy"] > 0.8
     failed = tables.run(methods=METHODS[:1], max_rows=50, **given)

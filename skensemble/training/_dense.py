@@ -123,7 +123,10 @@ class DensePass:
     def __init__(
         self, form: DenseForm, params: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.Tensor]
     ) -> None:
-        self._layers = [DenseLayer(layer, params, buffers) for layer in form.layers]
+        self._layers: list[DenseLayer] = []
+        for layer in form.layers:
+            gain = self._layers[-1].gain if self._layers else 1.0
+            self._layers.append(DenseLayer(layer, params, buffers, gain))
         self._parameters = [params[name] for layer in form.layers for name in _parameters(layer)]
         self._scaling = [buffers[f"scaler.{name}"].unsqueeze(-2) for name in ("mean", "scale")] if form.scaler else []
         self._slope_of = _SLOPES[form.loss]
@@ -164,12 +167,12 @@ class DensePass:
         """
         with torch.no_grad():
             scaled, rooms = self._memory(X)
-            x, gain = X, 1.0
+            x = X
             if self._scaling:
                 mean, scale = self._scaling
                 x = torch.sub(X, mean, out=scaled).div_(scale)
             for layer, room in zip(self._layers, rooms, strict=True):
-                x, gain = layer.forward(x, gain, room, draw), layer.gain
+                x = layer.forward(x, room, draw)
             losses, slope = self._slope_of(x if offset is None else x + offset, targets, counts)
             gradients: list[torch.Tensor] = []
             for i in range(len(self._layers) - 1, -1, -1):
@@ -201,14 +204,16 @@ def dense_pass(module: nn.Module, criterion: Any, y: torch.Tensor, n_outputs: in
 def _cross_entropy(output: torch.Tensor, targets: Targets, counts: Any) -> tuple[torch.Tensor, torch.Tensor]:
     log_p = F.log_softmax(output, -1)
     classes = [y.unsqueeze(-1) for y, _ in targets]
-    losses: Any = 0
-    for which, (_, weight) in zip(classes, targets, strict=True):
-        losses = losses - weight * log_p.gather(-1, which).squeeze(-1)
+    losses = [weight * log_p.gather(-1, y).squeeze(-1) for y, (_, weight) in zip(classes, targets, strict=True)]
     factors = [(weight.to(output.dtype) / counts).unsqueeze(-1) for _, weight in targets]
-    slope = log_p.exp_().mul_(sum(factors[1:], factors[0]))
-    for which, factor in zip(classes, factors, strict=True):
-        slope.scatter_add_(-1, which, -factor)
-    return losses, slope
+    slope = log_p.exp_().mul_(_sum(factors))
+    for y, factor in zip(classes, factors, strict=True):
+        slope.scatter_add_(-1, y, -factor)
+    return -_sum(losses), slope
+
+
+def _sum(parts: list[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.add(*parts)
 
 
 def _squared_error(output: torch.Tensor, targets: Targets, counts: Any) -> tuple[torch.Tensor, torch.Tensor]:

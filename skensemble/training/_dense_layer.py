@@ -41,11 +41,13 @@ class DenseLayer:
         The layers, as in `DenseForm`.
     params, buffers : mapping of str to Tensor
         Of the network, or of a stack.
+    gain : float
+        What the layer's inputs are multiplied by.
 
     Attributes
     ----------
     gain : float
-        What the layer's outputs are multiplied by.
+        What its outputs are multiplied by.
     """
 
     def __init__(
@@ -53,13 +55,18 @@ class DenseLayer:
         parts: Mapping[str, tuple[str, Any]],
         params: Mapping[str, torch.Tensor],
         buffers: Mapping[str, torch.Tensor],
+        gain: float,
     ) -> None:
         name = parts["L"][0]
         self._weight, self._bias = params[f"{name}.weight"], params.get(f"{name}.bias")
         self._is_hidden = "R" in parts
         self._norm = _BatchNorm(*parts["N"], params, buffers) if "N" in parts else None
         self._dropout = parts["D"][1] if "D" in parts and parts["D"][1].p > 0 else None
-        self.gain: float = 1.0 if self._dropout is None else self._dropout.scale
+        self._input_gain, self.gain = gain, 1.0 if self._dropout is None else self._dropout.scale
+        stacked = self._weight.dim() == 3
+        self._multiply: Any = torch.bmm if stacked else torch.mm
+        self._multiply_add: Any = torch.baddbmm if stacked else torch.addmm
+        self._nothing = self._weight.new_zeros([1] * self._weight.dim())
 
     def room(self, X: torch.Tensor) -> Room:
         """Memory for a batch of shape (..., n_rows, n_features)."""
@@ -68,13 +75,14 @@ class DenseLayer:
         out = X.new_empty(*X.shape[:-1], self._weight.shape[-2])
         return Room(out, torch.empty_like(out), None if self._norm is None else torch.empty_like(out))
 
-    def forward(self, x: torch.Tensor, gain: float, room: Any, draw: Draw) -> torch.Tensor:
-        """The layer's outputs for inputs of shape (..., n_rows, n_inputs), which a gain multiplies."""
-        self._x, self._gain, self._room = x, gain, room
-        raw = _product(x, self._weight.mT, gain, self._bias, room.out if self._norm is None else room.centred)
+    def forward(self, x: torch.Tensor, room: Any, draw: Draw) -> torch.Tensor:
+        """The layer's outputs for inputs of shape (..., n_rows, n_inputs)."""
+        self._x, self._room = x, room
+        out = self._product(x, self._weight.mT, room.out if self._norm is None else room.centred, self._bias)
         if not self._is_hidden:
-            return raw
-        out: torch.Tensor = raw if self._norm is None else self._norm.forward(raw, room.out)
+            return out
+        if self._norm is not None:
+            out = self._norm.forward(out, room.out)
         out.relu_()
         if self._dropout is not None:
             kept = draw.kept(tuple(out.shape[-2:]), self._dropout.threshold)
@@ -105,11 +113,24 @@ class DenseLayer:
             torch.ops.aten.threshold_backward.grad_input(slope, self._room.out, 0, grad_input=slope)
         if self._norm is not None:
             of_norm = self._norm.backward(slope, self._room.centred, self._room.out)
-        of_weight = _product(slope.mT, self._x, self._gain)
+        of_weight = self._product(slope.mT, self._x)
         of_bias = [] if self._bias is None else [slope.sum(-2)]
         if below is not None:
-            below = _product(slope, self._weight, self._gain, out=below)
+            below = self._product(slope, self._weight, below)
         return [of_weight, *of_bias, *of_norm], below
+
+    def _product(
+        self, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor | None = None, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """``gain * a @ b + bias``."""
+        product: torch.Tensor
+        if bias is not None:
+            product = self._multiply_add(bias.unsqueeze(-2), a, b, alpha=self._input_gain, out=out)
+        elif self._input_gain == 1:
+            product = self._multiply(a, b, out=out)
+        else:
+            product = self._multiply_add(self._nothing, a, b, beta=0, alpha=self._input_gain, out=out)
+        return product
 
 
 class _BatchNorm:
@@ -144,21 +165,3 @@ class _BatchNorm:
         torch.addcmul(self._factor * total / -n, slope, self._factor, out=slope)
         slope.addcmul_(centred, self._factor * self._inverse.square() * along / -n)
         return [(along * self._inverse).squeeze(-2), total.squeeze(-2)]
-
-
-def _product(
-    a: torch.Tensor,
-    b: torch.Tensor,
-    gain: float,
-    bias: torch.Tensor | None = None,
-    out: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """``gain * a @ b + bias`` of matrices, or of stacks of them."""
-    stacked = a.dim() == 3
-    if bias is None and gain == 1:
-        product: Any = torch.bmm if stacked else torch.mm
-        return product(a, b, out=out)
-    add: Any = torch.baddbmm if stacked else torch.addmm
-    if bias is None:  # beta=0 asks for nothing but a shape that fits
-        return add(a.new_empty(1).expand(1, 1, 1) if stacked else a.new_empty(1), a, b, beta=0, alpha=gain, out=out)
-    return add(bias.unsqueeze(-2), a, b, alpha=gain, out=out)
