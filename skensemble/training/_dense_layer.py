@@ -61,8 +61,9 @@ class DenseLayer:
         self._weight, self._bias = params[f"{name}.weight"], params.get(f"{name}.bias")
         self._is_hidden = "R" in parts
         self._norm = _BatchNorm(*parts["N"], params, buffers) if "N" in parts else None
-        self._dropout = parts["D"][1] if "D" in parts and parts["D"][1].p > 0 else None
-        self._input_gain, self.gain = gain, 1.0 if self._dropout is None else self._dropout.scale
+        dropout = parts["D"][1] if "D" in parts and parts["D"][1].p > 0 else None
+        self._threshold: int | None = None if dropout is None else dropout.threshold
+        self._input_gain, self.gain = gain, 1.0 if dropout is None else dropout.scale
         stacked = self._weight.dim() == 3
         self._multiply: Any = torch.bmm if stacked else torch.mm
         self._multiply_add: Any = torch.baddbmm if stacked else torch.addmm
@@ -84,8 +85,8 @@ class DenseLayer:
         if self._norm is not None:
             out = self._norm.forward(out, room.out)
         out.relu_()
-        if self._dropout is not None:
-            kept = draw.kept(tuple(out.shape[-2:]), self._dropout.threshold)
+        if self._threshold is not None:
+            kept = draw.kept(tuple(out.shape[-2:]), self._threshold)
             out.mul_(room.slope.copy_(kept.view(out.shape)))
         return out
 

@@ -67,7 +67,9 @@ class _Group:
                 continue
             # Fused optimizers read gradients by the strides of the parameter.
             gradient = gradient.contiguous()
-            leaf.grad = gradient[self.start] if self.own is not None else gradient.narrow(0, self.start, len(leaf))
+            if gradient.shape != leaf.shape:
+                gradient = gradient[self.start] if self.own is not None else gradient[self.start : self.stop]
+            leaf.grad = gradient
         if self.own is not None:
             self.own.step_optimizer()
         else:

@@ -185,7 +185,7 @@ class Stack:
             real = None
             if min(counts) < longest:
                 real = torch.arange(longest) < torch.tensor(counts)[:, None]
-            sums[:n] += self._step(n, rows[:n, begin : begin + longest], streams[:n], counts, real)
+            sums[:n].add_(self._step(n, rows[:n, begin : begin + longest], streams[:n], counts, real))
         self._average(lambda net: net.after_training_epoch(), len(sizes))
         return (sums / torch.tensor(sizes)).tolist()
 
