@@ -77,6 +77,7 @@ def test_networks_of_megabytes_are_no_long_message_of_which_dask_would_warn(dask
     assert_differ(got, X[:64])
 
 
+@pytest.mark.slow
 def test_workers_of_dask_that_are_killed_with_the_rows_they_held_have_their_shards_run_again(dask, tmp_path):
     nets = seeded(16, callbacks=[Deadly(str(tmp_path), 2)])
     got, fusion = on_workers(nets, X, Y, workers="dask")
@@ -95,6 +96,7 @@ def test_the_page_s_lines_for_dask_train(dask):
     assert [net.n_iter_ for net in names["bag"].estimators_] == [5] * 16
 
 
+@pytest.mark.slow
 def test_ray_gives_the_local_results_and_runs_the_shard_of_a_killed_worker_again(ray, tmp_path):
     nets = [*seeded(8, callbacks=[Recording()]), *seeded(8, lr=0.02, callbacks=[Recording(), Deadly(str(tmp_path), 1)])]
     got, fusion = on_workers(nets, X, Y, workers="ray")
