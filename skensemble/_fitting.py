@@ -1,7 +1,10 @@
-"""What meta-estimators want to know before they fit: keywords of `fit`, last steps, and folds."""
+"""What meta-estimators want to know before they fit: keywords of `fit`, last steps, folds; and what they vouch for."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,31 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from skensemble._types import Array, Integers
+
+_CHECKED: ContextVar[tuple[Any, ...]] = ContextVar("skensemble_checked", default=())
+
+
+@contextmanager
+def checked(*arrays: Array) -> Iterator[None]:
+    """Vouch for arrays inside the block: they have been checked, and nobody changes them.
+
+    Who fits or asks many networks on the same rows need not have each of them look for NaN and read names of columns.
+    Only these objects are meant, not copies of them, and only in this thread.
+    """
+    token = _CHECKED.set(arrays)
+    try:
+        yield
+    finally:
+        _CHECKED.reset(token)
+
+
+def is_checked(array: Any) -> bool:
+    """Whether somebody vouches for an array, which must be one of floats in C order to be taken as it is."""
+    return any(array is one for one in _CHECKED.get()) and type(array) is np.ndarray and _is_plain(array)
+
+
+def _is_plain(array: Array) -> bool:
+    return array.ndim == 2 and array.dtype in (np.float32, np.float64) and array.flags.c_contiguous
 
 
 def fit_key(estimator: Any, name: str) -> str | None:

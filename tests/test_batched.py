@@ -9,9 +9,8 @@ from torch import nn
 from skensemble import MLP, ConvNet, ResNet
 from skensemble._layers import InputScaler, ScaledNetwork
 from skensemble._random import Draw, Stream, drawing
-from skensemble.training import _stack
-from skensemble.training._batched import batched
-from skensemble.training._stack import together
+from skensemble.training import _batched
+from skensemble.training._batched import batched, together
 from skensemble.training._together import forward_together
 
 BY_LAYER = [
@@ -74,9 +73,29 @@ def test_rules_and_vmap_agree_in_evaluation(spec, monkeypatch):
     modules = [module.eval() for module in members(spec)]
     params, buffers = stacked(modules)
     X = torch.randn(6, 5, dtype=torch.float64)
-    by_layer = together(modules[0])(params, buffers, X, shared=True)
-    monkeypatch.setattr(_stack, "batched", lambda module: None)
-    torch.testing.assert_close(by_layer, together(modules[0])(params, buffers, X, shared=True))
+    by_layer = together(modules[0])[1](params, buffers, X, shared=True)
+    monkeypatch.setattr(_batched, "batched", lambda module: None)
+    torch.testing.assert_close(by_layer, together(modules[0])[1](params, buffers, X, shared=True))
+
+
+@pytest.mark.parametrize("spec", [*BY_LAYER[::3], ConvNet((2, 2), channels=(2,))], ids=str)
+def test_the_module_that_a_pass_is_made_from_is_left_alone(spec):
+    """Its modes, its tensors and its layers; the modes of the pass are those of what comes with it."""
+    module = spec.build(4, 3).train()
+    layers, tensors = list(module.modules()), [*module.parameters(), *module.buffers()]
+    before = copy.deepcopy(module.state_dict())
+    base, forward = together(module)
+    base.eval()
+    params, buffers = stacked([module, module])
+    dtype = next(module.parameters()).dtype
+    X = torch.randn(6, 4, dtype=dtype)
+    got = forward(params, buffers, X, shared=True)
+    assert all(layer.training for layer in module.modules())
+    assert all(a is b for a, b in zip(layers, module.modules(), strict=True))
+    assert all(a is b for a, b in zip(tensors, [*module.parameters(), *module.buffers()], strict=True))
+    assert all(torch.equal(value, module.state_dict()[name]) for name, value in before.items())
+    with torch.no_grad():
+        torch.testing.assert_close(got[1], module.eval()(X))
 
 
 def test_what_has_no_rule_is_left_to_vmap():

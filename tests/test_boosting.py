@@ -1,10 +1,12 @@
 """Boosting: identities, rounds that are trained as one, and what must not crash; oracles are in a file of their own."""
 
 import pickle
+import threading
 import warnings
 
 import numpy as np
 import pytest
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris, load_wine, make_classification, make_friedman1
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -20,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skensemble import MLP, BoostingClassifier, BoostingRegressor, NetClassifier, NetRegressor, fused
+from skensemble._fitting import checked, is_checked
 from skensemble.boosting import _additive
 from skensemble.boosting._losses import REGRESSION_LOSSES
 
@@ -410,3 +413,53 @@ def test_refusals(booster, message):
         booster.fit(X, y)
     with pytest.raises(ValueError, match="Got one class"):
         BoostingClassifier(STUMP).fit(X[:50], y[:50])
+
+
+# What is checked once
+
+
+class Spy(NetRegressor):
+    """Tells whether it was vouched for its rows, and whether nobody looks at its parameters."""
+
+    vouched, unseen = [], []
+
+    def fit(self, X, y, sample_weight=None):
+        Spy.unseen.append(get_config()["skip_parameter_validation"])
+        return super().fit(X, y, sample_weight)
+
+    def _validated(self, X, y="no_validation", *, reset):
+        Spy.vouched.append(is_checked(X))
+        return super()._validated(X, y, reset=reset)
+
+
+def test_rows_are_vouched_for_in_a_sequence_and_nowhere_else():
+    X, y = load_diabetes(return_X_y=True)
+    booster = BoostingRegressor(Spy(**SMALL), 3, method="gradient", random_state=0, early_stopping=True)
+    booster.fit(X, y)
+    assert Spy.vouched == [True] * 9  # fit, own rows and held-out ones, three times
+    assert Spy.unseen == [False, True, True]
+    Spy.vouched.clear()
+    booster.predict(X.copy())
+    Spy(**SMALL).fit(X, y).predict(X)
+    assert Spy.vouched == [True] * booster.n_estimators_ + [False] * 2
+    with checked(X, X[:, ::2], X.astype(np.float16), X[:3].tolist()):
+        assert is_checked(X)
+        assert not any(is_checked(other) for other in (X.copy(), X[:], X[:, ::2], X.astype(np.float16)))
+        others = []
+        thread = threading.Thread(target=lambda: others.append(is_checked(X)))
+        thread.start()
+        thread.join()
+        assert others == [False]
+        with pytest.raises(ValueError, match="X has 10 features, but NetRegressor is expecting 4"):
+            NetRegressor(**SMALL).fit(X[:, :4], y).predict(X)
+        with pytest.raises(ValueError, match="y contains NaN"):
+            NetRegressor(**SMALL).fit(X, np.full(len(X), np.nan))
+    assert not is_checked(X)
+
+
+def test_parameters_are_looked_at_again_where_they_may_have_changed():
+    X, y = load_diabetes(return_X_y=True)
+    booster = BoostingRegressor([NetRegressor(**SMALL), NetRegressor(**SMALL)], 2, warm_start=True, random_state=0)
+    booster.fit(X, y).set_params(n_estimators=4, estimator=[NetRegressor(**SMALL), NetRegressor(tol="no")])
+    with pytest.raises(ValueError, match="'tol' parameter of NetRegressor"):
+        booster.fit(X, y)

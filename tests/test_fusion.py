@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 import threading
+import time
 import warnings
 
 import joblib
@@ -43,6 +44,7 @@ import skensemble as ske
 from skensemble import MLP, NetClassifier, NetRegressor
 from skensemble.training import FusionBackend, _work
 from skensemble.training._stack import Stack
+from skensemble.training._tasks import Place, Turns
 
 X, Y = load_iris(return_X_y=True)
 XD, YD = (array[:120] for array in load_diabetes(return_X_y=True))
@@ -368,3 +370,58 @@ def test_the_backend_takes_the_settings_of_fused():
         assert ske.training.active_fusion().max_members == 2
     with pytest.raises(ValueError, match="n_jobs == 0"):
         FusionBackend().effective_n_jobs(0)
+
+
+class Busy:
+    """Tasks that tell how many of them were at work at the same time."""
+
+    def __init__(self):
+        self.turns, self.lock, self.n, self.most = Turns(), threading.Lock(), 0, 0
+
+    def work(self, seconds):
+        with self.lock:
+            self.n += 1
+            self.most = max(self.most, self.n)
+        time.sleep(seconds)
+        with self.lock:
+            self.n -= 1
+
+    def task(self, seconds):
+        place = Place(task="any")
+        with self.turns.taken(place):
+            self.work(seconds)
+            with self.turns.given_up(place):
+                time.sleep(seconds)
+            self.work(seconds)
+        assert not place.has_turn
+
+
+def test_short_tasks_take_turns_and_a_long_one_keeps_nobody_waiting(monkeypatch):
+    busy = Busy()
+    monkeypatch.setattr(Turns, "PATIENCE", 5.0)
+    in_threads(lambda: [busy.task(0.003) for _ in range(5)], 6)
+    assert busy.most == 1
+    monkeypatch.setattr(Turns, "PATIENCE", 0.01)
+    in_threads(lambda: busy.task(0.2), 3)
+    assert busy.most == 3
+    assert busy.turns._lock.acquire(timeout=0)
+
+
+def test_a_task_that_fails_gives_its_turn_up():
+    turns, place = Turns(), Place(task="any")
+    with pytest.raises(KeyError), turns.taken(place), turns.given_up(place):
+        raise KeyError
+    with turns.taken(place):
+        assert place.has_turn
+    nobody = Place()  # a thread that does no task waits for no turn
+    with turns.given_up(nobody):
+        pass
+    assert not nobody.has_turn
+
+
+def in_threads(action, n):
+    threads = [threading.Thread(target=action) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

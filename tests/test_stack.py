@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 import skensemble as ske
 from skensemble import MLP, ConvNet, NetClassifier, NetRegressor, Optimizer, ResNet
 from skensemble._optimizer_table import ROWS, TORCH
+from skensemble.training import _table
 from skensemble.training._stack import Stack
 
 X, Y = make_classification(120, 16, n_informative=6, n_classes=3, class_sep=2.0, random_state=0)
@@ -294,3 +295,23 @@ class _StopAt(Callback):
     def on_epoch_end(self, net, **kwargs):
         if len(net.history) == self.epoch:
             raise KeyboardInterrupt
+
+
+def test_batches_that_are_gathered_at_once_are_those_of_each_step(monkeypatch):
+    rows = torch.arange(60).reshape(3, 20)
+    columns = torch.arange(60.0)[:, None] * torch.ones(2), torch.arange(60)
+    gathered = []
+
+    def gather(rows):
+        gathered.append(rows.numel())
+        return tuple(column[rows] for column in columns)
+
+    for n_bytes, n_calls in ((0, 7), (10**6, 3)):
+        monkeypatch.setattr(_table, "_GATHERED_BYTES", n_bytes)
+        gathered.clear()
+        batches = _table.StackBatches(gather, rows, 3, 16, lambda X: -X)
+        for n, begin, end in [(3, 0, 3), (3, 3, 6), (2, 6, 9), (2, 9, 12), (2, 12, 15), (1, 15, 18), (1, 18, 20)]:
+            X, y = batches.take(n, begin, end)
+            assert torch.equal(X, -columns[0][rows[:n, begin:end]])
+            assert torch.equal(y, rows[:n, begin:end])
+        assert len(gathered) == n_calls

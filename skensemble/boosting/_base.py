@@ -12,12 +12,14 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skensemble._compat import HasMethods, Interval, KnownNames, check_sample_weight, fit_context
+from skensemble._fitting import checked
 from skensemble._random import seed_from
 from skensemble._types import Array, Floats, Integers
 from skensemble.boosting._methods import METHODS
@@ -238,16 +240,19 @@ class Boosting(KnownNames, BaseEstimator, metaclass=ABCMeta):
         if not whole and state.n_rounds:
             self.validation_score_ = self.validation_score_[: state.n_rounds]
             best, best_score = self._kept(), max(self.validation_score_)
-        reference = best_score
+        reference, n_before = best_score, state.n_rounds
         while state.n_rounds < self.n_estimators:
-            done = method.round(learners[state.n_rounds % len(learners)], X_train, y_train, state)
-            if done is None:
-                break
-            self._append(done)
-            raw = state.total.add(done.output, done.weight)
-            raw_valid = None if whole else state.valid_total.add(method.output(done.member, X_valid), done.weight)
-            if method.after_round(self.estimators_, self.estimator_weights_, X_train, y_train, state):
-                raw, raw_valid = self._again(method, X_train, X_valid)
+            learner = learners[state.n_rounds % len(learners)]
+            had_its_turn = state.n_rounds - n_before >= len(learners)  # with the same parameters
+            with checked(X_train, X_valid), config_context(skip_parameter_validation=had_its_turn):
+                done = method.round(learner, X_train, y_train, state)
+                if done is None:
+                    break
+                self._append(done)
+                raw = state.total.add(done.output, done.weight)
+                raw_valid = None if whole else state.valid_total.add(method.output(done.member, X_valid), done.weight)
+                if method.after_round(self.estimators_, self.estimator_weights_, X_train, y_train, state):
+                    raw, raw_valid = self._again(method, X_train, X_valid)
             self.train_score_.append(method.score(y_train, raw, state.start, state))
             if self.verbose:
                 _LOG.info("round %d: train score %.6g", state.n_rounds, self.train_score_[-1])
@@ -298,7 +303,9 @@ class Boosting(KnownNames, BaseEstimator, metaclass=ABCMeta):
         method = METHODS[self._fitted_method](self)
         total = method.total(X.shape[0], self._start_scores)
         for member, weight in zip(self.estimators_, self.estimator_weights_, strict=True):
-            yield total.add(method.output(member, X), weight)
+            with checked(X):
+                output = method.output(member, X)
+            yield total.add(output, weight)
 
     def _last_stage(self, X):
         for raw in self._stages(X):  # noqa: B007
@@ -322,7 +329,8 @@ class Boosting(KnownNames, BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         X = self._check_X(X)
         method = METHODS[self._fitted_method](self)
-        return np.stack([method.public(member, X) for member in self.estimators_])
+        with checked(X):
+            return np.stack([method.public(member, X) for member in self.estimators_])
 
     def staged_predict(self, X: ArrayLike) -> Iterator[Array]:
         """Predict with the first member, the first two, and so on.

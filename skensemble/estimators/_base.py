@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skensemble._compat import Interval, KnownNames, StrOptions, fit_context
+from skensemble._fitting import is_checked
 from skensemble._random import Stream, seed_from
 from skensemble._types import Array
 from skensemble.augmentation import Augmentation, as_augmentation
@@ -194,6 +196,9 @@ class NetEstimator(KnownNames, BaseEstimator, metaclass=ABCMeta):
         if takes_tables(self.network) if reset else self.categories_ is not None:
             return validated(self, X, y, reset=reset, of_y=of_y)
         self.categories_ = None
+        if is_checked(X) and (reset or X.shape[1] == self.n_features_in_):
+            self.n_features_in_ = X.shape[1]
+            return X if isinstance(y, str) else (X, check_array(y, ensure_2d=False, dtype=None, input_name="y"))
         return validate_data(self, X, y, reset=reset, dtype=[np.float32, np.float64], order="C", **of_y)
 
     def __sklearn_tags__(self):
@@ -334,8 +339,7 @@ class NetEstimator(KnownNames, BaseEstimator, metaclass=ABCMeta):
         net.snapshots_ = []
         self.loss_curve_ = net.history[:, "train_loss"]
         self.n_iter_ = len(self.loss_curve_)
-        self.validation_scores_ = None
-        self.best_epoch_ = self.n_iter_
+        self.validation_scores_, self.best_epoch_ = None, self.n_iter_
         if net.best_ is not None:
             self.validation_scores_ = [-epoch["valid_loss"] for epoch in net.history if "valid_loss" in epoch]
             self.best_epoch_ = net.best_.epoch

@@ -328,10 +328,10 @@ class NetClassifier(ClassifierMixin, NetEstimator):
             y = y.toarray() if hasattr(y, "toarray") else y
             seen = np.arange(y.shape[1])
         else:
-            y = column_or_1d(y, warn=True)
+            y = y if type(y) is np.ndarray and y.ndim == 1 else column_or_1d(y, warn=True)
             seen = np.unique(y)
         classes = self.classes_ if go_on else seen if classes is None else classes
-        unknown = np.setdiff1d(seen, classes)
+        unknown = [] if classes is seen else np.setdiff1d(seen, classes)
         if len(unknown) or (go_on and multilabel != self._multilabel):
             raise ValueError(
                 f"y must hold the classes of the first fit, {classes.tolist()}. Got also {unknown.tolist()}."
@@ -376,6 +376,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
 
 
 def _kind_of_target(y):
+    if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuU":
+        return "multiclass"  # or binary, which is no other matter here
     try:
         return type_of_target(y, input_name="y")
     except TypeError as error:

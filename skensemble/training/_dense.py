@@ -45,6 +45,11 @@ class DenseForm:
     layers: tuple[dict[str, tuple[str, Any]], ...]
     loss: type[nn.Module]
 
+    @property
+    def scales_first(self) -> bool:
+        """Whether rows may be scaled beforehand: whether there is a scaler, and no batch that is left to autograd."""
+        return self.scaler and not any("N" in layer for layer in self.layers)
+
 
 def dense_form(module: nn.Module, criterion: Any, y: torch.Tensor, n_outputs: int | None) -> DenseForm | None:
     """Describe a network, if it is a plain dense one under a loss whose gradient is known here.
@@ -138,7 +143,13 @@ class DensePass:
         return not self._normalizes or (n_rows > 1 and draw.rows is None)
 
     def __call__(
-        self, X: torch.Tensor, targets: Targets, offset: torch.Tensor | None, counts: Any, draw: Draw
+        self,
+        X: torch.Tensor,
+        targets: Targets,
+        offset: torch.Tensor | None,
+        counts: Any,
+        draw: Draw,
+        is_scaled: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
         """Return losses, outputs and gradients for a batch; move the statistics of batch normalization.
 
@@ -155,6 +166,8 @@ class DensePass:
             What sums of losses are divided by.
         draw : Draw
             Where dropout draws from.
+        is_scaled : bool, default=False
+            Whether the rows are what the scaler makes of them.
 
         Returns
         -------
@@ -168,7 +181,7 @@ class DensePass:
         with torch.no_grad():
             scaled, rooms = self._memory(X)
             x = X
-            if self._scaling:
+            if self._scaling and not is_scaled:
                 mean, scale = self._scaling
                 x = torch.sub(X, mean, out=scaled).div_(scale)
             for layer, room in zip(self._layers, rooms, strict=True):

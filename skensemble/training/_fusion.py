@@ -20,7 +20,7 @@ from skensemble.training._ledger import Ledger, Progress, TrainedAlone, TrainedS
 from skensemble.training._net import EVALUATION_ROWS
 from skensemble.training._single import forward
 from skensemble.training._store import Store
-from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Waiting, is_cancelled
+from skensemble.training._tasks import FILTERS, Call, Cancelled, Place, Task, Turns, Waiting, is_cancelled
 from skensemble.training._threads import keep_freed_memory, one_thread
 from skensemble.training._work import FitWork, Interning, PredictWork, run_together
 
@@ -62,10 +62,9 @@ class Fusion:
         if not isinstance(max_members, int) or isinstance(max_members, bool) or max_members < 1:
             raise ValueError(f"max_members must be an integer of at least 1. Got {max_members!r}.")
         self.max_members, self._budget = max_members, Budget(memory)
-        self._ledger = Ledger()
+        self._ledger, self._progress = Ledger(), Progress(progress)
         self.keeper = Keeper(store, checkpoint_every, self._ledger)
         self.crew = crew_of(workers, n_workers, checkpoint_every)
-        self._progress = Progress(progress)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._local = threading.local()
@@ -76,7 +75,7 @@ class Fusion:
         nothing: Any = None
         self._conductor, self._closing = nothing, nothing
         self._batch: list[Waiting] | None = None
-        self._interning, self._interning_lock = Interning(), threading.Lock()
+        self._interning, self._interning_lock, self._turns = Interning(), threading.Lock(), Turns()
         self._cores = threading.BoundedSemaphore(max(1, torch.get_num_threads()))
 
     @property
@@ -137,7 +136,8 @@ class Fusion:
                 self._waiting.append(item)
                 place.waits = True
                 self._settle(place)
-            item.done.wait()
+            with self._turns.given_up(place):
+                item.done.wait()
         except BaseException:
             self._withdraw(item)
             raise
@@ -168,7 +168,7 @@ class Fusion:
             if is_cancelled(place.task):
                 raise Cancelled
 
-        with self._cores, nullcontext() if self._n_running == 1 else one_thread():
+        with self._turns.given_up(place), self._cores, nullcontext() if self._n_running == 1 else one_thread():
             work.outputs = forward(work.module, work.X, not work.foreign, go_on)
 
     def _withdraw(self, item: Waiting) -> None:
@@ -235,7 +235,8 @@ class Fusion:
             with self._lock:
                 call.place.retrieved.append(call)
                 self._settle(call.place)
-            yield
+            with self._turns.given_up(call.place):
+                yield
         finally:
             with self._lock:
                 if call in call.place.retrieved:
@@ -263,9 +264,8 @@ class Fusion:
 
     def stop_call(self, call: Call) -> None:
         """End a call: its threads are gone when this returns."""
-        for thread in call.threads:
-            if thread is not threading.current_thread():
-                thread.join()
+        for thread in {*call.threads} - {threading.current_thread()}:
+            thread.join()
         with self._lock:
             place = call.place
             place.n_calls -= 1
@@ -365,7 +365,8 @@ class Fusion:
         try:
             if is_cancelled(task):
                 raise Cancelled
-            task.result = task.run()
+            with self._turns.taken(place):
+                task.result = task.run()
         except BaseException as error:
             task.error = error
         self._finish(task, place)

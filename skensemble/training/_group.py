@@ -196,8 +196,8 @@ def _shared(
     stop = start + len(nets)
     leaves = [values[start:stop].detach().requires_grad_() for values in storage.values()]
     optimizer = nets[0].optimizer.build(zip(storage, leaves, strict=True), lr=nets[0].lr)
-    for i, leaf in enumerate(leaves):
-        states = [net.optimizer_.state.get([p for p in net.module_.parameters() if p.requires_grad][i]) for net in nets]
+    states_of = [[net.optimizer_.state.get(p) for p in net.module_.parameters() if p.requires_grad] for net in nets]
+    for leaf, *states in zip(leaves, *states_of, strict=True):
         if states[0]:
             optimizer.state[leaf] = {name: _joined([state[name] for state in states]) for name in states[0]}
     _take_common(optimizer, nets[0].optimizer_)

@@ -8,15 +8,14 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
-from skensemble._layers import ScaledNetwork, adopt
+from skensemble._layers import ScaledNetwork
 from skensemble._random import Draw, NoStream, drawing, isolated
 from skensemble._types import SkorchNet
 from skensemble.regularizers import weight_names
 from skensemble.schedules import Schedule
-from skensemble.training._batched import batched
+from skensemble.training._batched import together
 from skensemble.training._dense import DensePass, dense_form
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._interrupts import Interrupted, StopTraining
@@ -62,8 +61,7 @@ class Stack:
         self._jobs = jobs
         first = jobs[0]
         self._batch_size = first.net.batch_size
-        self._base = adopt(copy.deepcopy(first.net.module_))
-        self._together = together(self._base)
+        self._base, self._together = together(first.net.module_)
         self._criterion = first.net.criterion_
         self._n_outputs = first.net.n_outputs_
         self._dense_form = dense_form(self._base, self._criterion, first.train.table[1], self._n_outputs)
@@ -76,6 +74,7 @@ class Stack:
         self._steps = [self._n_steps(jobs[j]) for j in order]
         self._regular = Regularization([jobs[j].net.rules_ for j in order])
         self._weights = weight_names(self._base)
+        self._scales_first = self._dense_form is not None and self._dense_form.scales_first and not self._regular
         self._averages = any(job.net.average_ is not None for job in jobs)
         self._table = Table([jobs[j] for j in order])
         self._stack_tensors()
@@ -174,6 +173,7 @@ class Stack:
         streams = [None if j is None else self._jobs[j].net.stream_ for j in self._members]
         rows, sizes = self._table.shuffled(streams)
         width = rows.shape[1] if self._batch_size == -1 else min(self._batch_size, rows.shape[1])
+        batches = self._table.batches(rows, width, self._prepared)
         sums = torch.zeros(len(sizes), dtype=torch.float64)
         for step in range(max(self._steps)):
             if self._interrupted():
@@ -185,15 +185,28 @@ class Stack:
             real = None
             if min(counts) < longest:
                 real = torch.arange(longest) < torch.tensor(counts)[:, None]
-            sums[:n].add_(self._step(n, rows[:n, begin : begin + longest], streams[:n], counts, real))
+            batch = batches.take(n, begin, begin + longest)
+            sums[:n].add_(self._step(n, batch, streams[:n], counts, real))
         self._average(lambda net: net.after_training_epoch(), len(sizes))
         return (sums / torch.tensor(sizes)).tolist()
 
+    def _prepared(self, X: torch.Tensor) -> torch.Tensor:
+        """Rows of the first members, scaled where nothing happens to a batch before that."""
+        if not self._scales_first:
+            return X
+        mean, scale = (self._buffers[f"scaler.{name}"][: len(X), None] for name in ("mean", "scale"))
+        return (X - mean).div_(scale)
+
     def _step(
-        self, n: int, rows: torch.Tensor, streams: Sequence[Any], counts: Sequence[int], real: torch.Tensor | None
+        self,
+        n: int,
+        batch: Sequence[torch.Tensor],
+        streams: Sequence[Any],
+        counts: Sequence[int],
+        real: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Let the first `n` members take a step on rows of the table; return their losses, summed over rows."""
-        X, y, weight, *offsets = self._table.batch(rows)
+        """Let the first `n` members take a step on a batch of the table; return their losses, summed over rows."""
+        X, y, weight, *offsets = batch
         if real is not None:
             weight = weight * real.to(weight)
         regular, sizes = self._regular.first(n), torch.tensor(counts, device=X.device)
@@ -203,7 +216,7 @@ class Stack:
         draw = Draw([stream or NoStream for stream in streams], real, stacked=True)
         dense = None if regular.changes_loss else self._dense(n)
         if dense is not None and dense.takes(X.shape[1], draw):
-            losses, _, gradients = dense(X, targets, offset, sizes[:, None], draw)
+            losses, _, gradients = dense(X, targets, offset, sizes[:, None], draw, self._scales_first)
             sums = losses.sum(1)
         else:
             sums, gradients = self._by_autograd(n, X, targets, offset, sizes, draw)
@@ -361,32 +374,3 @@ def stacked(dicts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tens
 
 def _datasets(job: Job) -> dict[str, Any]:
     return {"dataset_train": job.train, "dataset_valid": job.valid}
-
-
-def together(base: nn.Module) -> Callable[..., torch.Tensor]:
-    """Make the forward pass of a stack: layer by layer where each has a rule, else by vmap.
-
-    Parameters
-    ----------
-    base : torch.nn.Module
-        A module of the members' structure, whose own numbers are not used.
-
-    Returns
-    -------
-    forward : callable
-        Called with stacked parameters, stacked buffers, and X of shape (n_members, n_rows, ...), or, ``shared=True``,
-        of shape (n_rows, ...) for all members; returns outputs of shape (n_members, n_rows, n_outputs).
-    """
-    by_layer = batched(base)
-    if by_layer is not None:
-        return lambda params, buffers, X, shared=False: by_layer({**params, **buffers}, X)
-
-    def one(params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        return functional_call(base, (params, buffers), (x,))
-
-    def forward(
-        params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], X: torch.Tensor, shared: bool = False
-    ) -> torch.Tensor:
-        return vmap(one, in_dims=(0, 0, None if shared else 0), randomness="error")(params, buffers, X)
-
-    return forward

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import torch
 
 from skensemble._random import Stream
 from skensemble.training._job import Job
+
+_GATHERED_BYTES = 2**20  # of batches that are gathered at once: more would not stay in a core's cache
 
 
 class _Column:
@@ -55,6 +57,7 @@ class Table:
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._columns = self._valid_columns = _columns([job.train.table for job in jobs])
         self.train, self.valid = [job.train.index for job in jobs], None
+        self._arrays = [index.cpu().numpy() for index in self.train]
         valid = [job.valid for job in jobs if job.valid is not None]
         if valid:
             self.valid = _padded([rows.index for rows in valid])
@@ -74,10 +77,9 @@ class Table:
         rows : Tensor of shape (n_members, n_rows)
         sizes : list of int
         """
-        sizes = [len(index) for index in self.train]
+        sizes = [len(index) for index in self._arrays]
         rows = np.empty((len(sizes), max(sizes)), np.int64)
-        for row, index, stream in zip(rows, self.train, streams, strict=True):
-            index = index.cpu().numpy()
+        for row, index, stream in zip(rows, self._arrays, streams, strict=True):
             row[: len(index)] = index if stream is None else index[stream.shuffle.permutation(len(index))]
             row[len(index) :] = index[0]
         return torch.from_numpy(rows).to(self.train[0].device), sizes
@@ -85,6 +87,21 @@ class Table:
     def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return X, y, weight and perhaps offset for rows of shape (n_members, n_rows) of the first members."""
         return _gathered(self._columns, rows)
+
+    def batches(self, rows: torch.Tensor, width: int, prepare: Callable[[torch.Tensor], torch.Tensor]) -> StackBatches:
+        """Return the batches of an epoch.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_members, n_rows)
+            What `shuffled` has returned.
+        width : int
+            Rows of a batch.
+        prepare : callable
+            What is done to the X of the first members.
+        """
+        row_bytes = sum(column.values[:1].nbytes for column in self._columns)
+        return StackBatches(self.batch, rows, width, row_bytes, prepare)
 
     def valid_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the same for rows that validate, of shape (n_members, n_rows)."""
@@ -95,10 +112,35 @@ class Table:
         index = torch.tensor(members)
         for column in {*self._columns, *self._valid_columns}:
             column.keep(members)
-        self.train = [self.train[k] for k in members]
+        self.train, self._arrays = [self.train[k] for k in members], [self._arrays[k] for k in members]
         if self.valid is not None:
             rows, sizes = self.valid
             self.valid = rows[index], [sizes[k] for k in members]
+
+
+class StackBatches:
+    """The batches of an epoch of a stack; small ones are gathered several at once, since each call takes its time."""
+
+    def __init__(
+        self,
+        gather: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+        rows: torch.Tensor,
+        width: int,
+        row_bytes: int,
+        prepare: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
+        self._gather, self._prepare, self._rows, self._width, self._row_bytes = gather, prepare, rows, width, row_bytes
+        self._n, self._begin, self._end = 0, 0, 0
+        self._columns: list[torch.Tensor] = []
+
+    def take(self, n: int, begin: int, end: int) -> list[torch.Tensor]:
+        """Return X, y, weight and perhaps offset of a batch of the first `n` members, at places of their orders."""
+        if n != self._n or not self._begin <= begin < end <= self._end:
+            n_batches = max(1, _GATHERED_BYTES // (n * self._width * self._row_bytes))
+            self._n, self._begin, self._end = n, begin, max(end, begin + n_batches * self._width)
+            X, *others = self._gather(self._rows[:n, begin : self._end])
+            self._columns = [self._prepare(X), *others]
+        return [column[:, begin - self._begin : end - self._begin] for column in self._columns]
 
 
 def _gathered(columns: Sequence[_Column], rows: torch.Tensor) -> tuple[torch.Tensor, ...]:

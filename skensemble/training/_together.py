@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from skensemble._layers import adopt
+from skensemble.training._batched import together
 from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK
-from skensemble.training._stack import stacked, together
+from skensemble.training._stack import stacked
 
 _LEAST_CHUNK = 1024
 
@@ -34,12 +33,12 @@ def forward_together(modules: Sequence[nn.Module], Xs: Sequence[torch.Tensor], p
     outputs : list of Tensor of shape (n_rows, n_outputs)
         On the CPU.
     """
-    base = adopt(copy.deepcopy(modules[0])).eval()
     params = stacked([dict(module.named_parameters()) for module in modules])
     buffers = stacked([dict(module.named_buffers()) for module in modules])
     device = next((p.device for p in params.values()), torch.device("cpu"))
 
-    all_together = together(base)
+    base, all_together = together(modules[0])
+    base.eval()
     shared = all(X is Xs[0] for X in Xs)
     longest = max(map(len, Xs))
     chunk = max(_LEAST_CHUNK, EVALUATION_ROWS // len(modules)) if pad else EVALUATION_ROWS
