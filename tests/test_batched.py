@@ -9,8 +9,9 @@ from torch import nn
 from skensemble import MLP, ConvNet, ResNet
 from skensemble._layers import InputScaler, ScaledNetwork
 from skensemble._random import Draw, Stream, drawing
-from skensemble.training import _batched
-from skensemble.training._batched import batched, together
+from skensemble.training import _stack
+from skensemble.training._batched import batched
+from skensemble.training._stack import together
 from skensemble.training._together import forward_together
 
 BY_LAYER = [
@@ -74,7 +75,7 @@ def test_rules_and_vmap_agree_in_evaluation(spec, monkeypatch):
     params, buffers = stacked(modules)
     X = torch.randn(6, 5, dtype=torch.float64)
     by_layer = together(modules[0])[1](params, buffers, X, shared=True)
-    monkeypatch.setattr(_batched, "batched", lambda module: None)
+    monkeypatch.setattr(_stack, "batched", lambda module: None)
     torch.testing.assert_close(by_layer, together(modules[0])[1](params, buffers, X, shared=True))
 
 

@@ -14,11 +14,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 from torch.autograd.function import Function
-from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from skensemble._blocks import Residual
-from skensemble._layers import BatchNorm1d, Dropout, InputScaler, ScaledNetwork, adopt
+from skensemble._layers import BatchNorm1d, Dropout, InputScaler, ScaledNetwork
 from skensemble._random import draw_of_step
 from skensemble._table_layers import ByFormula
 
@@ -245,13 +244,13 @@ def _rectified(steps: list[Any]) -> list[Any]:
 _UNSEEN = (nn.Linear, BatchNorm1d)  # whose backward passes do not look at their outputs
 
 
-def _twin_of(module: nn.Module) -> Any:
+def twin_of(module: nn.Module) -> Any:
     """Copy a network that `batched` knows, whose layers hold tensors and settings only, but share its tensors.
 
     The modes of the copy are its own. It takes a tenth of the time of a deep copy.
     """
     twin = copy.copy(module)
-    twin._modules = {name: child and _twin_of(child) for name, child in module._modules.items()}
+    twin._modules = {name: child and twin_of(child) for name, child in module._modules.items()}
     return twin
 
 
@@ -280,35 +279,3 @@ def batched(module: nn.Module) -> Callable[[Mapping[str, torch.Tensor], torch.Te
         return _Tree(module)
     except KeyError:
         return None
-
-
-def together(module: nn.Module) -> tuple[nn.Module, Callable[..., torch.Tensor]]:
-    """Make the forward pass of a stack: layer by layer where each has a rule, else by vmap.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A module of the members' structure, which is left alone, and whose own numbers are not used.
-
-    Returns
-    -------
-    base : torch.nn.Module
-        A copy of it, whose modes, training or evaluation, are those of the forward pass.
-    forward : callable
-        Called with stacked parameters, stacked buffers, and X of shape (n_members, n_rows, ...), or, ``shared=True``,
-        of shape (n_rows, ...) for all members; returns outputs of shape (n_members, n_rows, n_outputs).
-    """
-    base = _twin_of(module) if batched(module) is not None else adopt(copy.deepcopy(module))
-    by_layer = batched(base)
-    if by_layer is not None:
-        return base, lambda params, buffers, X, shared=False: by_layer({**params, **buffers}, X)
-
-    def one(params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        return functional_call(base, (params, buffers), (x,))
-
-    def forward(
-        params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], X: torch.Tensor, shared: bool = False
-    ) -> torch.Tensor:
-        return vmap(one, in_dims=(0, 0, None if shared else 0), randomness="error")(params, buffers, X)
-
-    return base, forward

@@ -8,14 +8,15 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch.func import vmap
+from torch import nn
+from torch.func import functional_call, vmap
 
-from skensemble._layers import ScaledNetwork
+from skensemble._layers import ScaledNetwork, adopt
 from skensemble._random import Draw, NoStream, drawing, isolated
 from skensemble._types import SkorchNet
 from skensemble.regularizers import weight_names
 from skensemble.schedules import Schedule
-from skensemble.training._batched import together
+from skensemble.training._batched import batched, twin_of
 from skensemble.training._dense import DensePass, dense_form
 from skensemble.training._group import Groups, sharing_key
 from skensemble.training._interrupts import Interrupted, StopTraining
@@ -24,7 +25,7 @@ from skensemble.training._net import EVALUATION_ROWS
 from skensemble.training._regularization import Regularization, Targets
 from skensemble.training._structure import CannotStack, structure
 from skensemble.training._table import Table
-from skensemble.training._views import copy_states, own_tensors
+from skensemble.training._views import copy_states, own_tensors, point_into, stacked
 
 _COMPACT_SHARE = 1 / 3
 
@@ -320,12 +321,7 @@ class Stack:
 
     def _point_into_storage(self) -> None:
         for k, j in enumerate(self._members):
-            module = self._jobs[j].net.module_
-            for name, parameter in module.named_parameters():
-                parameter.data = self._params[name][k]
-            for name, storage in self._buffers.items():
-                owner, _, attribute = name.rpartition(".")
-                module.get_submodule(owner)._buffers[attribute] = storage[k]
+            point_into(self._jobs[j].net.module_, k, self._params, self._buffers)
 
     def _compact(self) -> bool:
         """Leave ended members behind once a third has ended; return whether any goes on."""
@@ -367,10 +363,37 @@ class Stack:
             raise CannotStack("its output for a row depends on the other rows of the batch, or on global random state")
 
 
-def stacked(dicts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Tensors of several members by name, along a leading member axis."""
-    return {name: torch.stack([tensors[name].data for tensors in dicts]) for name in dicts[0]}
-
-
 def _datasets(job: Job) -> dict[str, Any]:
     return {"dataset_train": job.train, "dataset_valid": job.valid}
+
+
+def together(module: nn.Module) -> tuple[nn.Module, Callable[..., torch.Tensor]]:
+    """Make the forward pass of a stack: layer by layer where each has a rule, else by vmap.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A module of the members' structure, which is left alone, and whose own numbers are not used.
+
+    Returns
+    -------
+    base : torch.nn.Module
+        A copy of it, whose modes, training or evaluation, are those of the forward pass.
+    forward : callable
+        Called with stacked parameters, stacked buffers, and X of shape (n_members, n_rows, ...), or, ``shared=True``,
+        of shape (n_rows, ...) for all members; returns outputs of shape (n_members, n_rows, n_outputs).
+    """
+    base = twin_of(module) if batched(module) is not None else adopt(copy.deepcopy(module))
+    by_layer = batched(base)
+    if by_layer is not None:
+        return base, lambda params, buffers, X, shared=False: by_layer({**params, **buffers}, X)
+
+    def one(params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        return functional_call(base, (params, buffers), (x,))
+
+    def forward(
+        params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], X: torch.Tensor, shared: bool = False
+    ) -> torch.Tensor:
+        return vmap(one, in_dims=(0, 0, None if shared else 0), randomness="error")(params, buffers, X)
+
+    return base, forward

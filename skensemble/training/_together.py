@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from skensemble.training._batched import together
 from skensemble.training._net import EVALUATION_ROWS, ROW_BLOCK
-from skensemble.training._stack import stacked
+from skensemble.training._stack import together
+from skensemble.training._views import stacked
 
 _LEAST_CHUNK = 1024
 

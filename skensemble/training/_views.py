@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -57,6 +58,22 @@ class Checkpoint:
         del net.history[self._n_epochs :]
         net.initialize_callbacks()
         self.job.best = self._best
+
+
+def stacked(dicts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Tensors of several members by name, along a leading member axis."""
+    return {name: torch.stack([tensors[name].data for tensors in dicts]) for name in dicts[0]}
+
+
+def point_into(
+    module: nn.Module, k: int, params: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.Tensor]
+) -> None:
+    """Let the tensors of a module be views into those of all members, at position `k`."""
+    for name, parameter in module.named_parameters():
+        parameter.data = params[name][k]
+    for name, storage in buffers.items():
+        owner, _, attribute = name.rpartition(".")
+        module.get_submodule(owner)._buffers[attribute] = storage[k]
 
 
 def own_tensors(module: nn.Module) -> None:
