@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn import get_config
+from sklearn import config_context, get_config
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris, load_wine, make_classification, make_friedman1
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -435,6 +435,7 @@ class Spy(NetRegressor):
 def test_rows_are_vouched_for_in_a_sequence_and_nowhere_else():
     X, y = load_diabetes(return_X_y=True)
     booster = BoostingRegressor(Spy(**SMALL), 3, method="gradient", random_state=0, early_stopping=True)
+    Spy.vouched.clear(), Spy.unseen.clear()
     booster.fit(X, y)
     assert Spy.vouched == [True] * 9  # fit, own rows and held-out ones, three times
     assert Spy.unseen == [False, True, True]
@@ -463,3 +464,7 @@ def test_parameters_are_looked_at_again_where_they_may_have_changed():
     booster.fit(X, y).set_params(n_estimators=4, estimator=[NetRegressor(**SMALL), NetRegressor(tol="no")])
     with pytest.raises(ValueError, match="'tol' parameter of NetRegressor"):
         booster.fit(X, y)
+    Spy.unseen.clear()
+    with config_context(skip_parameter_validation=True):  # what the caller has chosen stays
+        BoostingRegressor(Spy(**SMALL), 2, method="gradient", random_state=0).fit(X, y)
+    assert Spy.unseen == [True, True]

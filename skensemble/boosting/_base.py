@@ -244,7 +244,7 @@ class Boosting(KnownNames, BaseEstimator, metaclass=ABCMeta):
         while state.n_rounds < self.n_estimators:
             learner = learners[state.n_rounds % len(learners)]
             had_its_turn = state.n_rounds - n_before >= len(learners)  # with the same parameters
-            with checked(X_train, X_valid), config_context(skip_parameter_validation=had_its_turn):
+            with checked(X_train, X_valid), config_context(skip_parameter_validation=had_its_turn or None):
                 done = method.round(learner, X_train, y_train, state)
                 if done is None:
                     break

@@ -331,7 +331,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
             y = y if type(y) is np.ndarray and y.ndim == 1 else column_or_1d(y, warn=True)
             seen = np.unique(y)
         classes = self.classes_ if go_on else seen if classes is None else classes
-        unknown = [] if classes is seen else np.setdiff1d(seen, classes)
+        unknown = seen[:0] if classes is seen else np.setdiff1d(seen, classes)
         if len(unknown) or (go_on and multilabel != self._multilabel):
             raise ValueError(
                 f"y must hold the classes of the first fit, {classes.tolist()}. Got also {unknown.tolist()}."
