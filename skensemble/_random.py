@@ -7,18 +7,22 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol, cast
+from functools import cache
+from typing import Any, cast
 
 import numpy as np
 import torch
+from scipy.special import ndtri
 from sklearn.utils import check_random_state
 
-from skensemble._types import RandomState, State, Words
+from skensemble._types import Floats, RandomState, State, Words
 
 _GLOBAL_STATE = threading.RLock()
 _SEEDS = np.iinfo(np.int32).max
 _BLOCK = 16384  # words of 64 bits
-_GENERATORS = ("shuffle", "noise", "mixing", "changes")
+_LEVELS = 2**16
+_GENERATORS = ("shuffle", "mixing", "changes")
+_BITS = ("masks", "input_noise", "weight_noise")
 
 
 def seed_from(random_state: RandomState) -> int:
@@ -61,6 +65,48 @@ def isolated(seed: int) -> Iterator[None]:
             np.random.set_state(numpy_state)
 
 
+class Bits:
+    """Words of 64 random bits, drawn in blocks: each draw lets go of the interpreter, which threads would pass on.
+
+    Parameters
+    ----------
+    seeds : numpy.random.SeedSequence
+        Of the generator that draws.
+    """
+
+    def __init__(self, seeds: np.random.SeedSequence) -> None:
+        self._rng = np.random.PCG64(seeds)
+        self._ahead = np.empty(0, np.uint64)  # drawn, but not yet taken
+
+    def __getstate__(self) -> State:
+        """Return what pickle and copy take: nothing is drawn ahead."""
+        self._put_back()
+        return vars(self)
+
+    @property
+    def state(self) -> State:
+        """Where the generator stands after the words that were taken, as numpy tells it; can be set."""
+        self._put_back()
+        return dict(self._rng.state)
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._rng.state, self._ahead = cast("Any", state), self._ahead[:0]
+
+    def _put_back(self) -> None:
+        if len(self._ahead):
+            self._rng.advance(-len(self._ahead))
+            self._ahead = self._ahead[:0]
+
+    def words(self, n: int) -> Words:
+        """Return the next `n` words."""
+        if len(self._ahead) < n:
+            self._put_back()
+            self._ahead = self._rng.random_raw(max(n, _BLOCK))
+        taken, self._ahead = self._ahead[:n], self._ahead[n:]
+        return taken
+
+
 class Stream:
     """One member's own randomness: a generator for each purpose, so that none disturbs another.
 
@@ -77,41 +123,29 @@ class Stream:
         Seeds the validation split, which stays the same where a fit goes on.
     shuffle, mixing, changes : numpy.random.Generator
         For the order of rows, the shares of mixed rows, and augmentation.
+    masks, input_noise, weight_noise : Bits
+        For dropout, and for noise on inputs and on weights.
     """
 
     def __init__(self, seed: int) -> None:
-        init, split, shuffle, noise, foreign, *others = np.random.SeedSequence(seed).spawn(9)
+        init, split, shuffle, masks, foreign, mixing, changes, *noises = np.random.SeedSequence(seed).spawn(9)
         self.init_seed = int(init.generate_state(1)[0])
         self.split_seed = int(split.generate_state(1)[0])
-        self.shuffle, self._noise = np.random.default_rng(shuffle), np.random.default_rng(noise)
-        self._words = np.empty(0, np.uint64)  # drawn, but not yet taken
-        self.mixing, self.changes = map(np.random.default_rng, others[:2])
-        self._normals: dict[str, torch.Generator] = {}
-        self._normal_seeds = {"input": others[2], "weight": others[3]}
+        self.shuffle, self.mixing, self.changes = map(np.random.default_rng, (shuffle, mixing, changes))
+        self.masks, self.input_noise, self.weight_noise = map(Bits, (masks, *noises))
         self._foreign_seed = int(foreign.generate_state(1)[0])
         self._foreign_states: tuple[torch.Tensor, Any] | None = None
-
-    def __getstate__(self) -> State:
-        """Return what pickle and copy take: torch's generators as their states."""
-        self._put_back()
-        return {**vars(self), "_normals": {name: rng.get_state() for name, rng in self._normals.items()}}
-
-    def __setstate__(self, state: State) -> None:
-        """Take up a pickled or copied state."""
-        vars(self).update(state)
-        self._normals = {name: torch.Generator().set_state(values) for name, values in state["_normals"].items()}
 
     @property
     def seeds(self) -> list[int]:
         """What stays the same while numbers are drawn: a list of integers."""
-        of_normals = [int(seeds.generate_state(1, np.uint64)[0]) for seeds in self._normal_seeds.values()]
-        return [self.init_seed, self.split_seed, self._foreign_seed, *of_normals]
+        return [self.init_seed, self.split_seed, self._foreign_seed]
 
     def state(self) -> State:
         """Where the generators stand, as a dict of numbers, arrays and tensors."""
         return {
             "generators": {name: getattr(self, name).bit_generator.state for name in _GENERATORS},
-            "normals": {name: rng.get_state() for name, rng in self._normals.items()},
+            "bits": {name: getattr(self, name).state for name in _BITS},
             "foreign": self._foreign_states,
         }
 
@@ -119,44 +153,9 @@ class Stream:
         """Go on from where another stream of the same seeds stood: its `state`."""
         for name in _GENERATORS:
             getattr(self, name).bit_generator.state = state["generators"][name]
-        self._normals = {name: torch.Generator().set_state(values) for name, values in state["normals"].items()}
+        for name in _BITS:
+            getattr(self, name).state = state["bits"][name]
         self._foreign_states = state["foreign"]
-
-    def normal(self, purpose: Literal["input", "weight"], out: torch.Tensor) -> None:
-        """Fill a tensor with standard normal numbers.
-
-        Parameters
-        ----------
-        purpose : {"input", "weight"}
-            Whose generator draws.
-        out : Tensor, contiguous, on the CPU
-            Filled in place.
-        """
-        if purpose not in self._normals:
-            seed = self._normal_seeds[purpose].generate_state(1, np.uint64)[0]
-            self._normals[purpose] = torch.Generator().manual_seed(int(seed >> 1))
-        out.normal_(generator=self._normals[purpose])
-
-    @property
-    def noise(self) -> np.random.Generator:
-        """The generator of masks, where it stands after the words that were taken."""
-        self._put_back()
-        return self._noise
-
-    def _put_back(self) -> None:
-        if len(self._words):
-            cast("np.random.PCG64", self._noise.bit_generator).advance(-len(self._words))
-            self._words = self._words[:0]
-
-    def words(self, n: int) -> Words:
-        """Return the next `n` words of 64 random bits of the noise generator.
-
-        They are drawn in blocks, since each draw lets go of the interpreter, which threads would pass on and on.
-        """
-        if len(self._words) < n:
-            self._words = self.noise.bit_generator.random_raw(max(n, _BLOCK))
-        taken, self._words = self._words[:n], self._words[n:]
-        return taken
 
     @contextmanager
     def foreign(self) -> Iterator[None]:
@@ -174,24 +173,36 @@ class Stream:
                 self._foreign_states = torch.get_rng_state(), np.random.get_state()
 
 
-class Bits(Protocol):
-    """What dropout draws from: a `Stream`, or what stands for one."""
+@cache
+def _normal_levels(dtype: np.dtype[Any]) -> Floats:
+    levels = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS)
+    return cast("Floats", (levels / levels.std()).astype(dtype))
 
-    def words(self, n: int) -> Words:
-        """Return `n` words of 64 random bits."""
 
+def draw_normals(bits: Sequence[Bits | None], sizes: Sequence[int], out: torch.Tensor) -> None:
+    """Draw normal numbers of mean 0 and variance 1: by 16 random bits one of 65,536 levels, that many quantiles.
 
-class NoStream:
-    """Stands for the stream of a member that has ended: nothing is drawn."""
+    The levels end at 4.32. The time of a number is that of its bits and of a place in a table, half of what exact ones
+    take.
 
-    @staticmethod
-    def words(n: int) -> Words:
-        """Return zeros."""
-        return np.zeros(n, np.uint64)
-
-    @staticmethod
-    def normal(purpose: str, out: torch.Tensor) -> None:
-        """Leave all as it is."""
+    Parameters
+    ----------
+    bits : list of (Bits or None)
+        Where each member draws from; None draws nothing.
+    sizes : list of int
+        How many numbers each member wants.
+    out : Tensor of shape (n_members, width), on the CPU
+        Filled with each member's numbers, and with zeros behind them.
+    """
+    words = np.empty((len(bits), -(-out.shape[1] // 4)), np.uint64)
+    for row, own, size in zip(words, bits, sizes, strict=True):
+        if own is not None and size:
+            row[: -(-size // 4)] = own.words(-(-size // 4))
+    numbers = out.numpy()
+    places = words.view(np.uint16)[:, : out.shape[1]]
+    np.take(_normal_levels(numbers.dtype), places, out=numbers, mode="clip")
+    for k, (own, size) in enumerate(zip(bits, sizes, strict=True)):
+        numbers[k, 0 if own is None else size :] = 0
 
 
 class Draw:
@@ -199,15 +210,17 @@ class Draw:
 
     Parameters
     ----------
-    streams : list of Stream
-        One a member; just one where a network is trained on its own.
+    streams : list of (Stream or None)
+        One a member, None for one that has ended; just one where a network is trained on its own.
     rows : None or Tensor of shape (n_members, n_rows), dtype bool
         The rows of each member's batch that are no padding; None where none is.
     stacked : bool, default=False
         Whether the forward pass is one of all members at once, under vmap.
     """
 
-    def __init__(self, streams: Sequence[Bits], rows: torch.Tensor | None = None, stacked: bool = False) -> None:
+    def __init__(
+        self, streams: Sequence[Stream | None], rows: torch.Tensor | None = None, stacked: bool = False
+    ) -> None:
         self.streams = streams
         self.rows = rows
         self.stacked = stacked
@@ -230,14 +243,13 @@ class Draw:
         """
         size = math.prod(shape)
         sizes = [size] * len(self.streams) if self.n_rows is None else [n * (size // shape[0]) for n in self.n_rows]
-        words = np.empty((len(sizes), -(-size // 4)), np.uint64)
-        for row, stream, own in zip(words, self.streams, sizes, strict=True):
-            n_words = -(-own // 4)
-            row[:n_words] = stream.words(n_words)
-        kept = words.view(np.uint16)[:, :size] < threshold
-        for k, own in enumerate(sizes if self.n_rows is not None else ()):
-            kept[k, own:] = False
-        return torch.from_numpy(kept.view(np.uint8)).view(len(sizes), *shape)
+        kept = np.empty((len(sizes), size), np.bool_)
+        for row, stream, own in zip(kept, self.streams, sizes, strict=True):
+            n = 0 if stream is None else own
+            if stream is not None and n:
+                np.less(stream.masks.words(-(-n // 4)).view(np.uint16)[:n], threshold, out=row[:n])
+            row[n:] = False
+        return torch.from_numpy(kept.view(np.uint8).reshape(len(sizes), *shape))
 
 
 _ACTIVE: ContextVar[Draw | None] = ContextVar("skensemble_draw", default=None)

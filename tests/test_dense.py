@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from parity import assert_agree, assert_differ, fitted
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -55,7 +56,7 @@ def test_losses_outputs_gradients_and_statistics_are_those_of_autograd(between, 
         weight[..., 0] = 0
         targets.append((y, weight))
     offset = torch.randn(*shape, 3).double() if with_offset else None
-    criterion, counts = RowLosses("cross_entropy" if loss == "mixed" else loss), torch.tensor([[7], [5], [6]])
+    criterion, counts = RowLosses("cross_entropy" if loss == "mixed" else loss), torch.tensor([7, 5, 6])[:, None, None]
     params, buffers = (
         {name: torch.stack([dict(getattr(m, which)())[name].detach() for m in modules]) for name, _ in first}
         for which in ("named_parameters", "named_buffers")
@@ -66,7 +67,7 @@ def test_losses_outputs_gradients_and_statistics_are_those_of_autograd(between, 
         counts = 7
     form = dense_form(modules[0], criterion, targets[0][0] if n_members is None else targets[0][0][0], 3)
     moved = {name: value.clone() for name, value in buffers.items()}
-    dense = DensePass(form, params, moved)
+    dense = DensePass(form, params, moved, overwrites=n_members is not None)
     streams, others = ([Stream(k) for k in range(len(modules))] for _ in range(2))
     for _ in range(2):  # its memory is used again
         got_losses, got_output, got = dense(X, targets, offset, counts, Draw(streams))
@@ -79,7 +80,7 @@ def test_losses_outputs_gradients_and_statistics_are_those_of_autograd(between, 
                 output = output + this(offset)
             losses = sum(this(weight) * criterion(output, this(y)) for y, weight in targets)
             torch.testing.assert_close(this(got_losses), losses.detach(), rtol=1e-12, atol=1e-12)
-            total = losses.sum() / (counts if n_members is None else counts[k, 0])
+            total = losses.sum() / (counts if n_members is None else counts[k, 0, 0])
             wanted = torch.autograd.grad(total, list(module.parameters()))
             for one, other in zip(got, wanted, strict=True):
                 torch.testing.assert_close(this(one), other, rtol=1e-10, atol=1e-12)
@@ -216,6 +217,43 @@ def test_outputs_that_a_callback_keeps_stay_as_they_were():
     assert len(keeping.outputs) == 6
     for kept, copy in keeping.outputs:
         torch.testing.assert_close(kept, copy, rtol=0, atol=0)
+
+
+class _Moving(Callback):
+    """Puts parameters and buffers elsewhere after each batch."""
+
+    def on_batch_end(self, net, training, **kwargs):
+        for tensor in (*net.module_.parameters(), *net.module_.buffers()):
+            tensor.data = tensor.data.clone()
+
+
+def test_parameters_that_a_callback_moves_are_the_ones_that_train():
+    net = NetClassifier(MLP((6,), normalization="batch"), max_epochs=3, batch_size=50, random_state=0)
+    y = TARGETS[NetClassifier]
+    moved = clone(net).set_params(callbacks=[_Moving()]).fit(X, y)
+    np.testing.assert_array_equal(moved.predict_proba(X), net.fit(X, y).predict_proba(X))
+
+
+class _Remembering(torch.optim.SGD):
+    """Holds on to the gradients of its last step, as some optimizers do."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                if "before" in state:
+                    state["is_kept"] = state.get("is_kept", True) and torch.equal(state["before"], state["copy"])
+                state["before"], state["copy"] = parameter.grad, parameter.grad.clone()
+        return super().step(closure)
+
+
+def test_gradients_stay_as_they_were_for_an_optimizer_that_may_keep_them():
+    nets = [NetClassifier(MLP((6,)), optimizer=_Remembering, lr=0.01, random_state=i) for i in range(3)]
+    nets, ledger = fitted(nets, [(X, TARGETS[NetClassifier], None)] * 3)
+    assert ledger.stacks
+    states = [state for net in nets for state in net.net_.optimizer_.state.values()]
+    assert len(states) == 12
+    assert all(state["is_kept"] for state in states)
 
 
 class _Copying(Callback):

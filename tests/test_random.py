@@ -7,8 +7,9 @@ import threading
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest, kurtosis, norm
 
-from skensemble._random import Draw, Stream, active_draw, drawing, isolated, seed_from
+from skensemble._random import Draw, Stream, active_draw, draw_normals, drawing, isolated, seed_from
 
 
 def states():
@@ -72,15 +73,15 @@ def test_streams_are_reproducible_and_no_purpose_disturbs_another():
     one, other, third = Stream(7), Stream(7), Stream(8)
     assert len({one.init_seed, one.split_seed, one._foreign_seed}) == 3
     assert (one.init_seed, one.split_seed) == (other.init_seed, other.split_seed)
-    one.noise.random(1000)
+    one.masks.words(1000)
     with one.foreign():
         torch.rand(10)
     order = one.shuffle.permutation(50).tolist()
     assert order == other.shuffle.permutation(50).tolist() != third.shuffle.permutation(50).tolist()
-    noise, shuffle = (generator.random(20_000) for generator in (third.noise, third.shuffle))
-    assert abs(np.corrcoef(noise, shuffle)[0, 1]) < 0.03
-    neighbours = [Stream(seed).noise.random(20_000) for seed in range(4)]
-    assert np.abs(np.corrcoef(neighbours) - np.eye(4)).max() < 0.03
+    drawn = [generator.random(20_000) for generator in (third.shuffle, third.mixing, third.changes)]
+    drawn += [bits.words(20_000) / 2**64 for bits in (third.masks, third.input_noise, third.weight_noise)]
+    drawn += [Stream(seed).masks.words(20_000) / 2**64 for seed in range(3)]
+    assert np.abs(np.corrcoef(drawn) - np.eye(9)).max() < 0.04
 
 
 def test_foreign_goes_on_from_block_to_block():
@@ -99,11 +100,13 @@ def test_foreign_goes_on_from_block_to_block():
 
 
 @pytest.mark.parametrize("restore", [None, copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream)), "state"])
-def test_words_are_those_of_the_generator_in_any_portions_and_after_a_copy(restore):
-    stream, expected = Stream(0), Stream(0).noise.bit_generator.random_raw(60_000)
-    taken = []
+@pytest.mark.parametrize("purpose", ["masks", "input_noise", "weight_noise"])
+def test_words_are_those_of_the_generator_in_any_portions_and_after_a_copy(purpose, restore):
+    stream, generator = Stream(0), np.random.PCG64()
+    generator.state = getattr(stream, purpose).state
+    expected, taken = generator.random_raw(60_000), []
     for n in (0, 1, 5_000, 3, 30_000, 10):
-        taken.append(stream.words(n))
+        taken.append(getattr(stream, purpose).words(n))
         if restore == "state":
             state, stream = stream.state(), Stream(0)
             stream.take(state)
@@ -111,7 +114,23 @@ def test_words_are_those_of_the_generator_in_any_portions_and_after_a_copy(resto
             stream = restore(stream)
     taken = np.concatenate(taken)
     assert (taken == expected[: len(taken)]).all()
-    assert stream.noise.bit_generator.random_raw() == expected[len(taken)]
+    assert getattr(stream, purpose).words(1) == expected[len(taken)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_normal_numbers_are_equally_likely_quantiles(dtype):
+    bits, numbers = [Stream(k).input_noise for k in range(4)], torch.full((4, 100_003), np.nan, dtype=dtype)
+    draw_normals([*bits[:3], None], [100_003, 7, 0, 100_003], numbers)
+    words = Stream(0).input_noise.words(25_001).view(np.uint16)[:100_003]
+    levels = norm.ppf((np.arange(2**16) + 0.5) / 2**16)
+    assert levels.std() == pytest.approx(1, abs=2e-5)
+    np.testing.assert_allclose(numbers[0], (levels / levels.std())[words], rtol=1e-5 if dtype.itemsize == 4 else 1e-12)
+    assert kstest(numbers[0].numpy(), "norm").pvalue > 0.01
+    assert kurtosis(numbers[0].numpy()) == pytest.approx(0, abs=0.05)
+    assert numbers[1, :7].all()
+    assert not numbers[1, 7:].any()
+    assert not numbers[2:].any()
+    assert bits[2].words(1) == Stream(2).input_noise.words(1)  # who draws nothing stays where it was
 
 
 @pytest.mark.parametrize("threshold", [0, 13107, 65535])
@@ -119,9 +138,9 @@ def test_elements_are_kept_where_sixteen_bits_lie_below_the_threshold(threshold)
     streams = [Stream(k) for k in range(2)]
     kept = Draw(streams).kept((1001, 3), threshold)
     for k, stream in enumerate(streams):
-        words = Stream(k).words(751).view(np.uint16)[:3003]
+        words = Stream(k).masks.words(751).view(np.uint16)[:3003]
         np.testing.assert_array_equal(kept[k].numpy(), (words < threshold).reshape(1001, 3))
-        assert (stream.words(1) == Stream(k).words(752)[751]).all()  # whole words are taken
+        assert stream.masks.words(1) == Stream(k).masks.words(752)[751]  # whole words are taken
     assert kept.float().mean() == pytest.approx(threshold / 65536, abs=4 * 0.5 / 78)
 
 

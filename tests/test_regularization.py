@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skensemble import MLP, ConvNet, NetClassifier, NetRegressor, WeightNoise
-from skensemble._random import Stream, seed_from
+from skensemble._random import Stream, draw_normals, seed_from
 from skensemble.regularizers import Rules, draw_box
 from skensemble.training._regularization import Regularization
 
@@ -140,9 +140,9 @@ def test_input_noise_by_hand():
     net = clone(NET).set_params(input_noise=0.4)
 
     def loss_of(module, order, stream):
-        noise = torch.empty(len(X), 9, dtype=torch.float64)
-        stream.normal("input", noise)
-        return F.cross_entropy(module.network(module.scaler(TX[order]) + 0.4 * noise), TY[order])
+        noise = torch.empty(1, 9 * len(X), dtype=torch.float64)
+        draw_normals([stream.input_noise], [noise.numel()], noise)
+        return F.cross_entropy(module.network(module.scaler(TX[order]) + 0.4 * noise.view(-1, 9)), TY[order])
 
     assert_same_training(net, by_hand(net, loss_of))
 
@@ -172,10 +172,10 @@ def test_weight_noise_by_hand(net, relative):
 
     def loss_of(module, order, stream):
         weights = weights_of(module)
-        noise = torch.empty(sum(w.numel() for w in weights), dtype=torch.float64)
-        stream.normal("weight", noise)
+        noise = torch.empty(1, sum(w.numel() for w in weights), dtype=torch.float64)
+        draw_normals([stream.weight_noise], [noise.numel()], noise)
         clean = [weight.detach().clone() for weight in weights]
-        for weight, part in zip(weights, noise.split([w.numel() for w in weights]), strict=True):
+        for weight, part in zip(weights, noise[0].split([w.numel() for w in weights]), strict=True):
             weight.data += 0.3 * (weight.data.abs() if relative else 1) * part.reshape(weight.shape)
         loss = F.cross_entropy(module(TX[order]), TY[order])
         loss.backward()

@@ -23,7 +23,6 @@ from skensemble.training import ModuleBuilder, RowLosses
 
 _BUILT_IN = (MLP, ConvNet, ResNet, TabularNetwork)
 _SETTINGS = ("lr", "max_epochs", "batch_size", "verbose", "optimizer")
-_GENERATORS = ("shuffle", "noise", "mixing", "changes")
 
 
 def store_net(net, tensors):
@@ -74,12 +73,10 @@ def _plain(row):
 
 
 def _store_stream(stream, tensors):
-    values = vars(stream)
+    values, state = vars(stream), stream.state()
     return {
         "seeds": {name: values[name] for name in ("init_seed", "split_seed", "_foreign_seed")},
-        "generators": {name: getattr(stream, name).bit_generator.state for name in _GENERATORS},
-        "normals": {name: tensors.put_away(rng.get_state()) for name, rng in values["_normals"].items()},
-        "normal_seeds": {name: seed.state for name, seed in values["_normal_seeds"].items()},
+        **{name: state[name] for name in ("generators", "bits")},
         "foreign_states": tensors.put_away(values["_foreign_states"]),
     }
 
@@ -88,19 +85,12 @@ def _restored_stream(told, tensors):
     stream = Stream(0)
     values = vars(stream)
     values.update({name: int(told["seeds"][name]) for name in ("init_seed", "split_seed", "_foreign_seed")})
-    for name in _GENERATORS:
-        getattr(stream, name).bit_generator.state = told["generators"][name]
-    for name, state in told["normals"].items():
-        values["_normals"][name] = torch.Generator().set_state(take_out(state, tensors))
-    for name in ("input", "weight"):
-        seed = told["normal_seeds"][name]
-        values["_normal_seeds"][name] = np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
     states = take_out(told["foreign_states"], tensors)
     if states is not None:
         np.random.RandomState().set_state(states[1])
         if not 0 <= states[1][2] <= 624:  # numpy would read beyond its numbers
             raise ModelFileError("The structure holds a random state that is none; the file is damaged.")
-    values["_foreign_states"] = states
+    stream.take({**told, "foreign": states})
     return stream
 
 

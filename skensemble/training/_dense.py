@@ -8,7 +8,7 @@ about half the time.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from skensemble._layers import BatchNorm1d, Dropout, InputScaler, ScaledNetwork
 from skensemble._random import Draw, draw_of_step
+from skensemble._types import SkorchNet
 from skensemble.training._dense_layer import DenseLayer, Room
 from skensemble.training._job import RowLosses
 from skensemble.training._regularization import Targets
@@ -122,16 +123,22 @@ class DensePass:
     form : DenseForm
         What they are.
     params, buffers : mapping of str to Tensor
-        Parameters and buffers by name, of one network or with a leading member axis; used as they are at each call.
+        Parameters and buffers by name, of one network or with a leading member axis. They may change, but not move.
+    overwrites : bool, default=False
+        Whether gradients of weights lie where those of the step before did, for those who do not keep them.
     """
 
     def __init__(
-        self, form: DenseForm, params: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.Tensor]
+        self,
+        form: DenseForm,
+        params: Mapping[str, torch.Tensor],
+        buffers: Mapping[str, torch.Tensor],
+        overwrites: bool = False,
     ) -> None:
         self._layers: list[DenseLayer] = []
         for layer in form.layers:
             gain = self._layers[-1].gain if self._layers else 1.0
-            self._layers.append(DenseLayer(layer, params, buffers, gain))
+            self._layers.append(DenseLayer(layer, params, buffers, gain, overwrites))
         self._parameters = [params[name] for layer in form.layers for name in _parameters(layer)]
         self._scaling = [buffers[f"scaler.{name}"].unsqueeze(-2) for name in ("mean", "scale")] if form.scaler else []
         self._slope_of = _SLOPES[form.loss]
@@ -162,7 +169,7 @@ class DensePass:
             losses, of shape (..., n_rows); the losses of several add up.
         offset : Tensor of shape (..., n_rows, n_outputs) or None
             What is added to the outputs.
-        counts : int or Tensor of shape (n_members, 1)
+        counts : int or Tensor of shape (n_members, 1, 1)
             What sums of losses are divided by.
         draw : Draw
             Where dropout draws from.
@@ -186,13 +193,13 @@ class DensePass:
                 x = torch.sub(X, mean, out=scaled).div_(scale)
             for layer, room in zip(self._layers, rooms, strict=True):
                 x = layer.forward(x, room, draw)
-            losses, slope = self._slope_of(x if offset is None else x + offset, targets, counts)
+            losses, slope = self._slope_of(x if offset is None else x + offset.mT, targets, counts)
             gradients: list[torch.Tensor] = []
             for i in range(len(self._layers) - 1, -1, -1):
                 own, below = self._layers[i].backward(slope, rooms[i - 1].slope if i else None)
                 gradients[:0] = own
                 slope = slope if below is None else below
-        return losses, x, gradients
+        return losses, x.mT, gradients
 
     def backward(self, X: torch.Tensor, targets: Targets, offset: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """Leave one network's gradients in its parameters, as autograd does; return the loss and the outputs."""
@@ -208,32 +215,33 @@ class DensePass:
         return self._kept[1]
 
 
-def dense_pass(module: nn.Module, criterion: Any, y: torch.Tensor, n_outputs: int | None) -> DensePass | None:
-    """The pass through one network, if `dense_form` knows it."""
-    form = dense_form(module, criterion, y, n_outputs)
+def dense_pass(net: SkorchNet) -> DensePass | None:
+    """The pass through a network that trains on its own, if `dense_form` knows it and nothing else changes the loss."""
+    if net.regular_.changes_loss or net.info_.create_graph:
+        return None
+    module = net.module_
+    form = dense_form(module, net.criterion_, net.job_.train.table[1], net.n_outputs_)
     return None if form is None else DensePass(form, dict(module.named_parameters()), dict(module.named_buffers()))
 
 
 def _cross_entropy(output: torch.Tensor, targets: Targets, counts: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    log_p = F.log_softmax(output, -1)
-    classes = [y.unsqueeze(-1) for y, _ in targets]
-    losses = [weight * log_p.gather(-1, y).squeeze(-1) for y, (_, weight) in zip(classes, targets, strict=True)]
-    factors = [(weight.to(output.dtype) / counts).unsqueeze(-1) for _, weight in targets]
-    slope = log_p.exp_().mul_(_sum(factors))
-    for y, factor in zip(classes, factors, strict=True):
-        slope.scatter_add_(-1, y, -factor)
-    return -_sum(losses), slope
+    log_p = F.log_softmax(output, -2)
+    y, weight = map(_side_by_side, zip(*targets, strict=True))
+    losses = log_p.gather(-2, y).mul(weight).sum(-2).neg_()
+    factors = weight.to(output.dtype) / counts
+    slope = log_p.exp_().mul_(factors.sum(-2, keepdim=True)).scatter_add_(-2, y, factors.neg())
+    return losses, slope
 
 
-def _sum(parts: list[torch.Tensor]) -> torch.Tensor:
-    return parts[0] if len(parts) == 1 else torch.add(*parts)
+def _side_by_side(columns: Sequence[torch.Tensor]) -> torch.Tensor:
+    return columns[0].unsqueeze(-2) if len(columns) == 1 else torch.stack(list(columns), -2)
 
 
 def _squared_error(output: torch.Tensor, targets: Targets, counts: Any) -> tuple[torch.Tensor, torch.Tensor]:
     ((y, weight),) = targets  # mixed values are one target
-    error = output - y
-    losses = weight * error.square().mean(-1)
-    return losses, error.mul_((weight.to(output.dtype) * (2 / output.shape[-1]) / counts).unsqueeze(-1))
+    error = output - y.mT
+    losses = weight * error.square().mean(-2)
+    return losses, error.mul_(weight.to(output.dtype).unsqueeze(-2) * (2 / output.shape[-2]) / counts)
 
 
 _SLOPES: dict[Any, Callable[..., tuple[torch.Tensor, torch.Tensor]]] = {

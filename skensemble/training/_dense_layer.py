@@ -33,7 +33,8 @@ class Room:
 class DenseLayer:
     """A dense layer; a hidden one with perhaps batch normalization, a ReLU, and perhaps dropout after it.
 
-    What dropout keeps is not scaled here: the next layer multiplies its products by the gain.
+    What dropout keeps is not scaled here: the next layer multiplies its products by the gain. Each call of torch may
+    cost a thread its turn at the interpreter, so views of what stays are made once.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ class DenseLayer:
         Of the network, or of a stack.
     gain : float
         What the layer's inputs are multiplied by.
+    overwrites : bool
+        Whether the gradient of the weights lies where that of the step before did.
 
     Attributes
     ----------
@@ -56,18 +59,22 @@ class DenseLayer:
         params: Mapping[str, torch.Tensor],
         buffers: Mapping[str, torch.Tensor],
         gain: float,
+        overwrites: bool,
     ) -> None:
         name = parts["L"][0]
-        self._weight, self._bias = params[f"{name}.weight"], params.get(f"{name}.bias")
-        self._is_hidden = "R" in parts
+        self._weight, bias = params[f"{name}.weight"].detach(), params.get(f"{name}.bias")
+        self._turned_weight = self._weight.mT
+        self._is_hidden, self._has_bias = "R" in parts, bias is not None
         self._norm = _BatchNorm(*parts["N"], params, buffers) if "N" in parts else None
         dropout = parts["D"][1] if "D" in parts and parts["D"][1].p > 0 else None
         self._threshold: int | None = None if dropout is None else dropout.threshold
         self._input_gain, self.gain = gain, 1.0 if dropout is None else dropout.scale
-        stacked = self._weight.dim() == 3
-        self._multiply: Any = torch.bmm if stacked else torch.mm
-        self._multiply_add: Any = torch.baddbmm if stacked else torch.addmm
+        self._stacked = self._weight.dim() == 3
+        self._multiply: Any = torch.bmm if self._stacked else torch.mm
+        self._multiply_add: Any = torch.baddbmm if self._stacked else torch.addmm
         self._nothing = self._weight.new_zeros([1] * self._weight.dim())
+        self._bias = self._nothing if bias is None else bias.detach().unsqueeze(-2 if self._is_hidden else -1)
+        self._of_weight = torch.empty_like(self._weight) if overwrites else None
 
     def room(self, X: torch.Tensor) -> Room:
         """Memory for a batch of shape (..., n_rows, n_features)."""
@@ -77,17 +84,20 @@ class DenseLayer:
         return Room(out, torch.empty_like(out), None if self._norm is None else torch.empty_like(out))
 
     def forward(self, x: torch.Tensor, room: Any, draw: Draw) -> torch.Tensor:
-        """The layer's outputs for inputs of shape (..., n_rows, n_inputs)."""
+        """The layer's outputs for inputs of shape (..., n_rows, n_inputs); of an output layer (..., n_units, n_rows).
+
+        Few outputs are faster where rows come last.
+        """
         self._x, self._room = x, room
-        out = self._product(x, self._weight.mT, room.out if self._norm is None else room.centred, self._bias)
         if not self._is_hidden:
-            return out
+            return self._product(self._weight, x.mT, None, self._bias)
+        out = self._product(x, self._turned_weight, room.out if self._norm is None else room.centred, self._bias)
         if self._norm is not None:
             out = self._norm.forward(out, room.out)
         out.relu_()
         if self._threshold is not None:
             kept = draw.kept(tuple(out.shape[-2:]), self._threshold)
-            out.mul_(room.slope.copy_(kept.view(out.shape)))
+            out.mul_(room.slope.copy_(kept if self._stacked else kept[0]))
         return out
 
     def backward(
@@ -97,7 +107,7 @@ class DenseLayer:
 
         Parameters
         ----------
-        slope : Tensor of shape (..., n_rows, n_units)
+        slope : Tensor of shape (..., n_rows, n_units), or (..., n_units, n_rows) of an output layer
             The gradient of its outputs; overwritten.
         below : Tensor of shape (..., n_rows, n_inputs) or None
             Where the gradient of its inputs goes; None where nobody wants it.
@@ -114,10 +124,12 @@ class DenseLayer:
             torch.ops.aten.threshold_backward.grad_input(slope, self._room.out, 0, grad_input=slope)
         if self._norm is not None:
             of_norm = self._norm.backward(slope, self._room.centred, self._room.out)
-        of_weight = self._product(slope.mT, self._x)
-        of_bias = [] if self._bias is None else [slope.sum(-2)]
+        turned = slope.mT
+        by_rows, by_units = (slope, turned) if self._is_hidden else (turned, slope)
+        of_weight = self._product(by_units, self._x, self._of_weight)
+        of_bias = [by_rows.sum(-2)] if self._has_bias else []
         if below is not None:
-            below = self._product(slope, self._weight, below)
+            below = self._product(by_rows, self._weight, below)
         return [of_weight, *of_bias, *of_norm], below
 
     def _product(
@@ -125,8 +137,8 @@ class DenseLayer:
     ) -> torch.Tensor:
         """``gain * a @ b + bias``."""
         product: torch.Tensor
-        if bias is not None:
-            product = self._multiply_add(bias.unsqueeze(-2), a, b, alpha=self._input_gain, out=out)
+        if bias is not None and bias is not self._nothing:
+            product = self._multiply_add(bias, a, b, alpha=self._input_gain, out=out)
         elif self._input_gain == 1:
             product = self._multiply(a, b, out=out)
         else:
@@ -140,8 +152,8 @@ class _BatchNorm:
     def __init__(
         self, name: str, layer: Any, params: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.Tensor]
     ) -> None:
-        self._weight, self._bias = params[f"{name}.weight"], params[f"{name}.bias"]
-        self._mean, self._var = buffers[f"{name}.running_mean"], buffers[f"{name}.running_var"]
+        self._weight, self._bias = (params[f"{name}.{which}"].detach().unsqueeze(-2) for which in ("weight", "bias"))
+        self._mean, self._var = (buffers[f"{name}.running_{which}"].unsqueeze(-2) for which in ("mean", "var"))
         self._n_batches = buffers[f"{name}.num_batches_tracked"]
         self._momentum, self._eps = layer.momentum, layer.eps
 
@@ -151,18 +163,18 @@ class _BatchNorm:
         mean = x.mean(-2, keepdim=True)
         x.sub_(mean)
         var = torch.mul(x, x, out=out).mean(-2, keepdim=True)
-        self._mean.lerp_(mean.squeeze(-2), self._momentum)
-        self._var.lerp_(var.squeeze(-2) * (n / (n - 1)), self._momentum)
+        self._mean.lerp_(mean, self._momentum)
+        self._var.mul_(1 - self._momentum).add_(var, alpha=self._momentum * n / (n - 1))
         self._n_batches.add_(1)
-        self._inverse = torch.rsqrt(var + self._eps)
-        self._factor = self._inverse * self._weight.unsqueeze(-2)
-        return torch.addcmul(self._bias.unsqueeze(-2), x, self._factor, out=out)
+        self._inverse = var.add_(self._eps).rsqrt_()
+        self._factor = self._inverse * self._weight
+        return torch.addcmul(self._bias, x, self._factor, out=out)
 
     def backward(self, slope: torch.Tensor, centred: torch.Tensor, spare: torch.Tensor) -> list[torch.Tensor]:
         """Turn the gradient of the outputs into that of the inputs, in place; return those of weight and bias."""
-        n = slope.shape[-2]
-        total = slope.sum(-2, keepdim=True)
-        along = torch.mul(slope, centred, out=spare).sum(-2, keepdim=True)
-        torch.addcmul(self._factor * total / -n, slope, self._factor, out=slope)
-        slope.addcmul_(centred, self._factor * self._inverse.square() * along / -n)
-        return [(along * self._inverse).squeeze(-2), total.squeeze(-2)]
+        share = self._factor / -slope.shape[-2]
+        of_bias = slope.sum(-2, keepdim=True)
+        of_weight = torch.mul(slope, centred, out=spare).sum(-2, keepdim=True).mul_(self._inverse)
+        torch.addcmul(share * of_bias, slope, self._factor, out=slope)
+        slope.addcmul_(centred, share.mul_(self._inverse).mul_(of_weight))
+        return [of_weight.squeeze(-2), of_bias.squeeze(-2)]

@@ -122,6 +122,11 @@ class Groups:
                 self._groups.append(_shared(start, nets[start:stop], steps[start] * max_epochs, storage, resumed))
             start = stop
 
+    @property
+    def keep_no_gradients(self) -> bool:
+        """Whether no optimizer holds on to the gradients of a step, as one that is not element-wise may."""
+        return all(group.own is None or group.own.info_.elementwise for group in self._groups)
+
     def step(self, gradients: Sequence[torch.Tensor | None], n: int) -> None:
         """Let the optimizers of the first `n` members step; `gradients` has shape (n, ...) for each parameter."""
         for group in self._groups:

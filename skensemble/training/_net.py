@@ -208,7 +208,8 @@ class NetMixin(_Skorch):
         """Compute a batch's loss and gradients."""
         X, y = batch
         if self.listened_to_:
-            self._set_training(True)  # a callback may have predicted
+            self._set_training(True)  # a callback may have predicted, or put parameters elsewhere
+            self.dense_ = dense_pass(self)
         with torch.enable_grad(), _silent_about_cycles() if self.info_.create_graph else nullcontext():
             if self.regular_:
                 return regularized_pass(self, X, y, fit_params)
@@ -259,9 +260,7 @@ class NetMixin(_Skorch):
         self._set_training(training)
         if self.info_.has_modes:
             self.optimizer_.train() if training else self.optimizer_.eval()
-        self.dense_ = None
-        if training and not self.regular_.changes_loss and not self.info_.create_graph:
-            self.dense_ = dense_pass(self.module_, self.criterion_, self.job_.train.table[1], self.n_outputs_)
+        self.dense_ = dense_pass(self) if training else None
         with drawing(Draw([self.stream_]) if training else None), nullcontext() if training else self.averaged():
             if self.listened_to_:
                 super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)

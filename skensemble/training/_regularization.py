@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from skensemble._layers import ScaledNetwork
-from skensemble._random import draw_of_step
+from skensemble._random import Stream, draw_normals, draw_of_step
 from skensemble._types import Floats, Integers, SkorchNet
 from skensemble.augmentation import Augmentation
 from skensemble.regularizers import Rules, clip_by_norm, draw_box, norm_penalty, weight_names
@@ -50,6 +50,7 @@ class Regularization:
         self._cuts = any(rule.cutmix for rule in rules)
         self._smoothing = _column(rule.label_smoothing for rule in rules)
         self._input_noise = _column(rule.input_noise for rule in rules)
+        self._input_factor: torch.Tensor | None = None  # with the units of the inputs, which stay the same
         self._additive = _column(rule.weight_noise.std * (not rule.weight_noise.relative) for rule in rules)
         self._relative = _column(rule.weight_noise.std * rule.weight_noise.relative for rule in rules)
         self._l1, self._l2 = _column(rule.l1 for rule in rules), _column(rule.l2 for rule in rules)
@@ -79,7 +80,7 @@ class Regularization:
         y: torch.Tensor,
         weight: torch.Tensor,
         offset: torch.Tensor | None,
-        streams: Sequence[Any],
+        streams: Sequence[Stream | None],
         sizes: Sequence[int],
         scale: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, Targets, torch.Tensor | None]:
@@ -150,7 +151,7 @@ class Regularization:
         y: torch.Tensor,
         weight: torch.Tensor,
         offset: torch.Tensor | None,
-        streams: Sequence[Any],
+        streams: Sequence[Stream | None],
         sizes: Sequence[int],
     ) -> tuple[torch.Tensor, Targets, torch.Tensor | None]:
         n_members, n_rows = X.shape[:2]
@@ -177,9 +178,13 @@ class Regularization:
             return values.flatten(0, 1).index_select(0, next_of).reshape(values.shape)
 
         def blend(values: torch.Tensor, shares: Floats) -> torch.Tensor:
-            own = torch.from_numpy(shares).to(values).reshape(-1, *[1] * (values.dim() - 1))
-            others = partners(values)
-            return torch.lerp(others, values, own, out=others)
+            own = _like(shares.reshape(-1, *[1] * (values.dim() - 1)), values)
+            if next_of is not None:
+                return torch.lerp(partners(values), values, own)
+            mixed = torch.empty_like(values)
+            torch.lerp(values[:, 1:], values[:, :-1], own, out=mixed[:, :-1])
+            torch.lerp(values[:, :1], values[:, -1:], own, out=mixed[:, -1:])
+            return mixed
 
         mixed = blend(X, blended)
         if mask is not None:
@@ -189,7 +194,7 @@ class Regularization:
         if y.is_floating_point():
             return mixed, [(blend(y, shares), blend(weight, shares))], offset
         # the loss of a class is linear in the distribution over classes: its mixture is that of the losses
-        own = torch.from_numpy(shares).to(weight)[:, None]
+        own = _like(shares[:, None], weight)
         return mixed, [(y, own * weight), (partners(y), (1 - own) * partners(weight))], offset
 
     def _next_rows(self, sizes: Sequence[int], n_rows: int) -> Integers:
@@ -201,19 +206,21 @@ class Regularization:
         return (rows + n_rows * np.arange(len(sizes))[:, None]).reshape(-1)
 
     def _noisy_inputs(
-        self, X: torch.Tensor, streams: Sequence[Any], sizes: Sequence[int], scale: torch.Tensor | None
+        self, X: torch.Tensor, streams: Sequence[Stream | None], sizes: Sequence[int], scale: torch.Tensor | None
     ) -> torch.Tensor:
-        noise = torch.zeros(X.shape, dtype=X.dtype)
-        for k, (rule, stream) in enumerate(zip(self.rules, streams, strict=True)):
-            if rule.input_noise and stream is not None:
-                stream.normal("input", noise[k, : sizes[k]])
-        factor = self._input_noise.to(X).reshape(-1, *[1] * (X.dim() - 1))
-        if scale is not None:
-            factor = factor * scale.unsqueeze(1)
+        bits = [
+            stream.input_noise if rule.input_noise and stream is not None else None
+            for rule, stream in zip(self.rules, streams, strict=True)
+        ]
+        noise, n_inputs = torch.empty(X.shape, dtype=X.dtype), X[0, 0].numel()
+        draw_normals(bits, [n * n_inputs for n in sizes], noise.flatten(1))
+        if self._input_factor is None:
+            factor = self._input_noise.to(X).reshape(-1, *[1] * (X.dim() - 1))
+            self._input_factor = factor if scale is None else factor * scale.unsqueeze(1)
         noise = noise.to(X.device)
-        return torch.addcmul(X, noise, factor, out=noise)
+        return torch.addcmul(X, noise, self._input_factor, out=noise)
 
-    def noisy(self, weights: Mapping[str, torch.Tensor], streams: Sequence[Any]) -> dict[str, torch.Tensor]:
+    def noisy(self, weights: Mapping[str, torch.Tensor], streams: Sequence[Stream | None]) -> dict[str, torch.Tensor]:
         """Add noise to weights.
 
         Parameters
@@ -231,10 +238,12 @@ class Regularization:
             return {}
         sizes = [weight[0].numel() for weight in weights.values()]
         first = next(iter(weights.values()))
-        noise = torch.zeros(len(streams), sum(sizes), dtype=first.dtype)
-        for k, (rule, stream) in enumerate(zip(self.rules, streams, strict=True)):
-            if rule.weight_noise.std and stream is not None:
-                stream.normal("weight", noise[k])
+        bits = [
+            stream.weight_noise if rule.weight_noise.std and stream is not None else None
+            for rule, stream in zip(self.rules, streams, strict=True)
+        ]
+        noise = torch.empty(len(streams), sum(sizes), dtype=first.dtype)
+        draw_normals(bits, [sum(sizes)] * len(streams), noise)
         noisy = {}
         for (name, weight), part in zip(weights.items(), noise.to(first.device).split(sizes, 1), strict=True):
             shape = (-1, *[1] * (weight.dim() - 1))
@@ -299,6 +308,10 @@ class Regularization:
 
 def _column(values: Iterable[float]) -> torch.Tensor:
     return torch.tensor([float(value) for value in values], dtype=torch.float64)
+
+
+def _like(values: Floats, other: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(values, dtype=other.dtype, device=other.device)
 
 
 def _check_augmented(changed: Any, rows: torch.Tensor, shape: tuple[int, ...] | None) -> None:
@@ -373,7 +386,7 @@ def _by_autograd(
 
 @contextmanager
 def _noisy_weights(
-    regular: Regularization, weights: Mapping[str, torch.Tensor], streams: Sequence[Any]
+    regular: Regularization, weights: Mapping[str, torch.Tensor], streams: Sequence[Stream | None]
 ) -> Iterator[None]:
     """Let a module's own weights be noisy inside the block; gradients are those at the noisy ones."""
     if not regular.adds_weight_noise or not weights:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.func import functional_call, vmap
 
 from skensemble._layers import ScaledNetwork, adopt
-from skensemble._random import Draw, NoStream, drawing, isolated
+from skensemble._random import Draw, drawing, isolated
 from skensemble._types import SkorchNet
 from skensemble.regularizers import weight_names
 from skensemble.schedules import Schedule
@@ -59,14 +59,14 @@ class Stack:
     ) -> None:
         self.errors: dict[int, Exception] = {}
         self._interrupted, self._progress, self._after_epoch = interrupted, progress, after_epoch
-        self._jobs = jobs
-        first = jobs[0]
+        self._jobs, first = jobs, jobs[0]
         self._batch_size = first.net.batch_size
         self._base, self._together = together(first.net.module_)
         self._criterion = first.net.criterion_
         self._n_outputs = first.net.n_outputs_
         self._dense_form = dense_form(self._base, self._criterion, first.train.table[1], self._n_outputs)
         self._pass: tuple[int, DensePass | None] = (0, None)
+        self._counts: tuple[Sequence[int], Any] = ([], None)
         for job in jobs:
             job.net.begin(job)
         self._n_done = first.net.n_done_
@@ -210,14 +210,16 @@ class Stack:
         X, y, weight, *offsets = batch
         if real is not None:
             weight = weight * real.to(weight)
-        regular, sizes = self._regular.first(n), torch.tensor(counts, device=X.device)
+        if counts != self._counts[0]:
+            self._counts = counts, torch.tensor(counts, device=X.device)
+        regular, sizes = self._regular.first(n), self._counts[1]
         targets, offset = [(y, weight)], offsets[0] if offsets else None
         if regular:
             X, targets, offset = regular.batch(X, y, weight, offset, streams, counts, self._scale(n))
-        draw = Draw([stream or NoStream for stream in streams], real, stacked=True)
+        draw = Draw(streams, real, stacked=True)
         dense = None if regular.changes_loss else self._dense(n)
         if dense is not None and dense.takes(X.shape[1], draw):
-            losses, _, gradients = dense(X, targets, offset, sizes[:, None], draw, self._scales_first)
+            losses, _, gradients = dense(X, targets, offset, sizes[:, None, None], draw, self._scales_first)
             sums = losses.sum(1)
         else:
             sums, gradients = self._by_autograd(n, X, targets, offset, sizes, draw)
@@ -229,7 +231,7 @@ class Stack:
         """The pass by formulas of the first `n` members; only the last one is kept, since each keeps memory."""
         if self._dense_form is not None and self._pass[0] != n:
             params, buffers = ({k: v[:n] for k, v in many.items()} for many in (self._params, self._buffers))
-            self._pass = n, DensePass(self._dense_form, params, buffers)
+            self._pass = n, DensePass(self._dense_form, params, buffers, self._groups.keep_no_gradients)
         return self._pass[1]
 
     def _by_autograd(
@@ -316,7 +318,6 @@ class Stack:
             self._buffers = stacked([dict(module.named_buffers()) for module in modules])
         self._trainable = {name: self._params[name] for name, p in modules[0].named_parameters() if p.requires_grad}
         self._leaves: dict[int, dict[str, torch.Tensor]] = {}
-        self._pass = (0, None)
         self._point_into_storage()
 
     def _point_into_storage(self) -> None:

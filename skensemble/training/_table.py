@@ -140,6 +140,8 @@ class StackBatches:
             self._n, self._begin, self._end = n, begin, max(end, begin + n_batches * self._width)
             X, *others = self._gather(self._rows[:n, begin : self._end])
             self._columns = [self._prepare(X), *others]
+        if (begin, end) == (self._begin, self._end):
+            return self._columns
         return [column[:, begin - self._begin : end - self._begin] for column in self._columns]
 
 
