@@ -14,7 +14,7 @@ from torch import nn
 from skensemble import MLP, NetClassifier, NetRegressor, Network
 from skensemble._layers import BatchNorm1d, Dropout, InputScaler, ScaledNetwork
 from skensemble._random import Draw, Stream, drawing
-from skensemble.training import _net, _stack
+from skensemble.training import _dense, _dense_step, _net, _stack
 from skensemble.training._dense import DensePass, dense_form
 from skensemble.training._job import RowLosses
 
@@ -44,9 +44,14 @@ BETWEEN = {
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
 @pytest.mark.parametrize("n_members", [None, 3])
 @pytest.mark.parametrize("between", BETWEEN)
-def test_losses_outputs_gradients_and_statistics_are_those_of_autograd(between, loss, with_offset, hidden, n_members):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_losses_outputs_gradients_and_statistics_are_those_of_autograd(
+    compiled, between, loss, with_offset, hidden, n_members, monkeypatch
+):
+    if not compiled:
+        monkeypatch.setattr(_dense, "dense_step", _dense_step._step)
     torch.manual_seed(0)
-    shape = (7,) if n_members is None else (n_members, 7)
+    shape, counts = (n_members or 1, 7), torch.tensor([7, 5, 6])[: n_members or 1]
     modules = [network(3, hidden, bool(hidden), BETWEEN[between]).train() for _ in range(n_members or 1)]
     X = torch.randn(*shape, 4).double()
     targets = []
@@ -56,36 +61,46 @@ def test_losses_outputs_gradients_and_statistics_are_those_of_autograd(between, 
         weight[..., 0] = 0
         targets.append((y, weight))
     offset = torch.randn(*shape, 3).double() if with_offset else None
-    criterion, counts = RowLosses("cross_entropy" if loss == "mixed" else loss), torch.tensor([7, 5, 6])[:, None, None]
-    params, buffers = (
-        {name: torch.stack([dict(getattr(m, which)())[name].detach() for m in modules]) for name, _ in first}
-        for which in ("named_parameters", "named_buffers")
-        for first in [list(getattr(modules[0], which)())]
-    )
+    criterion = RowLosses("cross_entropy" if loss == "mixed" else loss)
+    tensors_of = [{**dict(m.named_parameters()), **dict(m.named_buffers())} for m in modules]
+    tensors = {name: torch.stack([one[name].detach() for one in tensors_of]) for name in tensors_of[0]}
     if n_members is None:
-        params, buffers = ({name: value[0] for name, value in many.items()} for many in (params, buffers))
-        counts = 7
-    form = dense_form(modules[0], criterion, targets[0][0] if n_members is None else targets[0][0][0], 3)
-    moved = {name: value.clone() for name, value in buffers.items()}
-    dense = DensePass(form, params, moved, overwrites=n_members is not None)
+        tensors = {name: value[0] for name, value in tensors.items()}
+    form = dense_form(modules[0], criterion, targets[0][0][0], 3)
+    params = {name: tensors[name] for name, _ in modules[0].named_parameters()}
+    buffers = {name: tensors[name] for name, _ in modules[0].named_buffers()}
+    dense = DensePass(form, params, buffers, overwrites=n_members is not None)
     streams, others = ([Stream(k) for k in range(len(modules))] for _ in range(2))
     for _ in range(2):  # its memory is used again
         got_losses, got_output, got = dense(X, targets, offset, counts, Draw(streams))
         for k, module in enumerate(modules):
-            this = (lambda value: value) if n_members is None else (lambda value, k=k: value[k])
             with drawing(Draw([others[k]])):
-                output = module(this(X))
-            torch.testing.assert_close(this(got_output), output.detach(), rtol=1e-12, atol=1e-12)
+                output = module(X[k])
+            torch.testing.assert_close(got_output[k], output.detach(), rtol=1e-12, atol=1e-12)
             if offset is not None:
-                output = output + this(offset)
-            losses = sum(this(weight) * criterion(output, this(y)) for y, weight in targets)
-            torch.testing.assert_close(this(got_losses), losses.detach(), rtol=1e-12, atol=1e-12)
-            total = losses.sum() / (counts if n_members is None else counts[k, 0, 0])
-            wanted = torch.autograd.grad(total, list(module.parameters()))
+                output = output + offset[k]
+            losses = sum(weight[k] * criterion(output, y[k]) for y, weight in targets)
+            torch.testing.assert_close(got_losses[k], losses.detach(), rtol=1e-12, atol=1e-12)
+            wanted = torch.autograd.grad(losses.sum() / counts[k], list(module.parameters()))
             for one, other in zip(got, wanted, strict=True):
-                torch.testing.assert_close(this(one), other, rtol=1e-10, atol=1e-12)
+                torch.testing.assert_close(one[k], other, rtol=1e-10, atol=1e-12)
             for name, value in module.named_buffers():
-                torch.testing.assert_close(this(moved[name]), value, rtol=1e-12, atol=1e-12)
+                mine = buffers[name] if n_members is None else buffers[name][k]
+                torch.testing.assert_close(mine, value, rtol=1e-12, atol=1e-12)
+
+
+def test_the_step_is_compiled():
+    assert isinstance(_dense.dense_step, torch.jit.ScriptFunction)
+    assert _dense_step._compiled(_dense_step._cross_entropy) is not _dense_step._cross_entropy
+
+
+@pytest.mark.parametrize("error", [AttributeError, NotImplementedError, RuntimeError])
+def test_where_nothing_compiles_the_step_is_taken_as_it_is(error, monkeypatch):
+    def refuse(function):
+        raise error("gone")
+
+    monkeypatch.setattr(torch.jit, "script", refuse)
+    assert _dense_step._compiled(_dense_step._step) is _dense_step._step
 
 
 def _bare():

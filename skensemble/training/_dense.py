@@ -8,18 +8,17 @@ about half the time.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from skensemble._layers import BatchNorm1d, Dropout, InputScaler, ScaledNetwork
 from skensemble._random import Draw, draw_of_step
 from skensemble._types import SkorchNet
-from skensemble.training._dense_layer import DenseLayer, Room
+from skensemble.training._dense_step import dense_step
 from skensemble.training._job import RowLosses
 from skensemble.training._regularization import Targets
 
@@ -135,26 +134,41 @@ class DensePass:
         buffers: Mapping[str, torch.Tensor],
         overwrites: bool = False,
     ) -> None:
-        self._layers: list[DenseLayer] = []
-        for layer in form.layers:
-            gain = self._layers[-1].gain if self._layers else 1.0
-            self._layers.append(DenseLayer(layer, params, buffers, gain, overwrites))
         self._parameters = [params[name] for layer in form.layers for name in _parameters(layer)]
-        self._scaling = [buffers[f"scaler.{name}"].unsqueeze(-2) for name in ("mean", "scale")] if form.scaler else []
-        self._slope_of = _SLOPES[form.loss]
-        self._normalizes = any("N" in layer for layer in form.layers)
+        self._single = self._parameters[0].dim() == 2
+        tensors = {name: tensor.detach() for name, tensor in (*params.items(), *buffers.items())}
+        if self._single:
+            tensors = {name: tensor.unsqueeze(0) for name, tensor in tensors.items()}
+        dropouts = [layer["D"][1] if "D" in layer else None for layer in form.layers[:-1]]
+        self._dropouts: list[Dropout | None] = [None if layer is None or layer.p == 0 else layer for layer in dropouts]
+        self._scaling = [tensors[f"scaler.{name}"].unsqueeze(1) for name in ("mean", "scale")] if form.scaler else []
+        names = [layer["L"][0] for layer in form.layers]
+        weights = [tensors[f"{name}.weight"] for name in names]
+        biases: list[torch.Tensor | None] = [tensors.get(f"{name}.bias") for name in names]
+        self._widths = [weight.shape[1] for weight in weights[:-1]]
+        self._norms = [_norm_of(layer, tensors) for layer in form.layers[:-1]]
+        self._network = (
+            weights,
+            [bias if bias is None else bias.unsqueeze(2 if bias is biases[-1] else 1) for bias in biases],
+            [1.0, *(1.0 if layer is None else layer.scale for layer in self._dropouts)],
+            [tensors for tensors, _ in self._norms],
+            [settings for _, settings in self._norms],
+        )
+        self._of_weights = [torch.empty_like(weight) for weight in weights] if overwrites else []
+        self._squared = form.loss is nn.MSELoss
         self._kept: tuple[int, Any] = (0, None)
 
     def takes(self, n_rows: int, draw: Draw) -> bool:
         """Whether it takes a batch: with batch normalization, one of several rows, as many in each member."""
-        return not self._normalizes or (n_rows > 1 and draw.rows is None)
+        normalizes = any(settings for _, settings in self._norms)
+        return not normalizes or (n_rows > 1 and draw.rows is None)
 
     def __call__(
         self,
         X: torch.Tensor,
         targets: Targets,
         offset: torch.Tensor | None,
-        counts: Any,
+        counts: torch.Tensor,
         draw: Draw,
         is_scaled: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
@@ -162,14 +176,14 @@ class DensePass:
 
         Parameters
         ----------
-        X : Tensor of shape (..., n_rows, n_features)
-            Rows; ``...`` is a member axis, or nothing.
+        X : Tensor of shape (n_members, n_rows, n_features)
+            Rows; one network is a stack of one.
         targets : list of (Tensor, Tensor)
-            Class positions of shape (..., n_rows) or values of shape (..., n_rows, n_outputs), and the weights of their
-            losses, of shape (..., n_rows); the losses of several add up.
-        offset : Tensor of shape (..., n_rows, n_outputs) or None
+            Class positions of shape (n_members, n_rows) or values of shape (n_members, n_rows, n_outputs), and the
+            weights of their losses, of shape (n_members, n_rows); the losses of several add up.
+        offset : Tensor of shape (n_members, n_rows, n_outputs) or None
             What is added to the outputs.
-        counts : int or Tensor of shape (n_members, 1, 1)
+        counts : Tensor of shape (n_members,) or (1,)
             What sums of losses are divided by.
         draw : Draw
             Where dropout draws from.
@@ -178,41 +192,67 @@ class DensePass:
 
         Returns
         -------
-        losses : Tensor of shape (..., n_rows)
+        losses : Tensor of shape (n_members, n_rows)
             The weighted loss of each row.
-        outputs : Tensor of shape (..., n_rows, n_outputs)
+        outputs : Tensor of shape (n_members, n_rows, n_outputs)
             Without the offset.
-        gradients : list of Tensor
+        gradients : list of Tensor of shape (n_members, ...)
             Of ``losses.sum(-1) / counts``, in the order of the parameters.
         """
-        with torch.no_grad():
+        if self._squared:
+            ((y, weight),) = targets  # mixed values are one target
+            y, weight = y.mT, weight.unsqueeze(1)
+        else:
+            y, weight = (_side_by_side(columns) for columns in zip(*targets, strict=True))
+        n_rows = X.shape[1]
+        masks = [
+            None if layer is None else draw.kept((n_rows, width), layer.threshold)
+            for width, layer in zip(self._widths, self._dropouts, strict=True)
+        ]
+        with torch.no_grad(), torch.jit.optimized_execution(False):
             scaled, rooms = self._memory(X)
-            x = X
-            if self._scaling and not is_scaled:
-                mean, scale = self._scaling
-                x = torch.sub(X, mean, out=scaled).div_(scale)
-            for layer, room in zip(self._layers, rooms, strict=True):
-                x = layer.forward(x, room, draw)
-            losses, slope = self._slope_of(x if offset is None else x + offset.mT, targets, counts)
-            gradients: list[torch.Tensor] = []
-            for i in range(len(self._layers) - 1, -1, -1):
-                own, below = self._layers[i].backward(slope, rooms[i - 1].slope if i else None)
-                gradients[:0] = own
-                slope = slope if below is None else below
-        return losses, x.mT, gradients
+            scaling = [] if is_scaled or not self._scaling else [*self._scaling, scaled]
+            losses, outputs, gradients = dense_step(
+                X, scaling, *self._network, masks, rooms, self._of_weights, y, weight,
+                None if offset is None else offset.mT, counts.view(-1, 1, 1), self._squared,
+            )  # fmt: skip
+        return losses, outputs, gradients
 
     def backward(self, X: torch.Tensor, targets: Targets, offset: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """Leave one network's gradients in its parameters, as autograd does; return the loss and the outputs."""
-        losses, output, gradients = self(X, targets, offset, len(X), draw_of_step())
+        losses, outputs, gradients = self(
+            X[None],
+            [(y[None], weight[None]) for y, weight in targets],
+            None if offset is None else offset[None],
+            torch.tensor([len(X)]),
+            draw_of_step(),
+        )
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = gradient
-        return {"loss": losses.sum() / len(losses), "y_pred": output}
+            parameter.grad = gradient[0]
+        return {"loss": losses.sum() / len(X), "y_pred": outputs[0]}
 
-    def _memory(self, X: torch.Tensor) -> tuple[torch.Tensor, list[Room]]:
-        """Memory for scaled rows and for what each layer keeps: that of the step before, where it fits."""
-        if self._kept[0] != X.shape[-2]:
-            self._kept = X.shape[-2], (torch.empty_like(X), [layer.room(X) for layer in self._layers])
+    def _memory(self, X: torch.Tensor) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
+        """Memory for scaled rows and for each hidden layer: that of the step before, where it fits."""
+        if self._kept[0] != X.shape[1]:
+            n_each = [3 if settings else 2 for _, settings in self._norms]
+            rooms = [X.new_empty(n, *X.shape[:2], width) for n, width in zip(n_each, self._widths, strict=True)]
+            self._kept = X.shape[1], (torch.empty_like(X), [list(room) for room in rooms])
         return self._kept[1]
+
+
+def _norm_of(
+    layer: dict[str, tuple[str, Any]], tensors: Mapping[str, torch.Tensor]
+) -> tuple[list[torch.Tensor], list[float]]:
+    """Weight, bias, running mean and variance of shape (n_members, 1, n_units), and the number of batches; settings."""
+    if "N" not in layer:
+        return [], []
+    name, norm = layer["N"]
+    of_units = [tensors[f"{name}.{which}"].unsqueeze(1) for which in ("weight", "bias", "running_mean", "running_var")]
+    return [*of_units, tensors[f"{name}.num_batches_tracked"]], [norm.momentum, norm.eps]
+
+
+def _side_by_side(columns: Sequence[torch.Tensor]) -> torch.Tensor:
+    return columns[0].unsqueeze(1) if len(columns) == 1 else torch.stack(list(columns), 1)
 
 
 def dense_pass(net: SkorchNet) -> DensePass | None:
@@ -222,29 +262,3 @@ def dense_pass(net: SkorchNet) -> DensePass | None:
     module = net.module_
     form = dense_form(module, net.criterion_, net.job_.train.table[1], net.n_outputs_)
     return None if form is None else DensePass(form, dict(module.named_parameters()), dict(module.named_buffers()))
-
-
-def _cross_entropy(output: torch.Tensor, targets: Targets, counts: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    log_p = F.log_softmax(output, -2)
-    y, weight = map(_side_by_side, zip(*targets, strict=True))
-    losses = log_p.gather(-2, y).mul(weight).sum(-2).neg_()
-    factors = weight.to(output.dtype) / counts
-    slope = log_p.exp_().mul_(factors.sum(-2, keepdim=True)).scatter_add_(-2, y, factors.neg())
-    return losses, slope
-
-
-def _side_by_side(columns: Sequence[torch.Tensor]) -> torch.Tensor:
-    return columns[0].unsqueeze(-2) if len(columns) == 1 else torch.stack(list(columns), -2)
-
-
-def _squared_error(output: torch.Tensor, targets: Targets, counts: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    ((y, weight),) = targets  # mixed values are one target
-    error = output - y.mT
-    losses = weight * error.square().mean(-2)
-    return losses, error.mul_(weight.to(output.dtype).unsqueeze(-2) * (2 / output.shape[-2]) / counts)
-
-
-_SLOPES: dict[Any, Callable[..., tuple[torch.Tensor, torch.Tensor]]] = {
-    nn.CrossEntropyLoss: _cross_entropy,
-    nn.MSELoss: _squared_error,
-}

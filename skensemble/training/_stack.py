@@ -219,7 +219,7 @@ class Stack:
         draw = Draw(streams, real, stacked=True)
         dense = None if regular.changes_loss else self._dense(n)
         if dense is not None and dense.takes(X.shape[1], draw):
-            losses, _, gradients = dense(X, targets, offset, sizes[:, None, None], draw, self._scales_first)
+            losses, _, gradients = dense(X, targets, offset, sizes, draw, self._scales_first)
             sums = losses.sum(1)
         else:
             sums, gradients = self._by_autograd(n, X, targets, offset, sizes, draw)
