@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import ndtri
 from sklearn.utils import check_random_state
 
@@ -173,13 +174,25 @@ class Stream:
                 self._foreign_states = torch.get_rng_state(), np.random.get_state()
 
 
+def _sixteen_bits(bits: Sequence[Bits | None], sizes: Sequence[int], width: int) -> NDArray[np.uint16]:
+    """Numbers below 2**16, of shape (n_members, width): as many as each member wants, and anything behind them."""
+    words = np.empty((len(bits), -(-width // 4)), np.uint64)
+    for row, own, size in zip(words, bits, sizes, strict=True):
+        n_words = -(-size // 4)
+        row[:n_words] = 0 if own is None else own.words(n_words)
+    numbers: NDArray[np.uint16] = words.view(np.uint16)[:, :width]
+    return numbers
+
+
 @cache
-def _normal_levels(dtype: np.dtype[Any]) -> Floats:
+def _normal_levels(dtype: torch.dtype) -> Floats:
     levels = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS)
-    return cast("Floats", (levels / levels.std()).astype(dtype))
+    return cast("Floats", torch.from_numpy(levels / levels.std()).to(dtype).numpy())
 
 
-def draw_normals(bits: Sequence[Bits | None], sizes: Sequence[int], out: torch.Tensor) -> None:
+def draw_normals(
+    bits: Sequence[Bits | None], sizes: Sequence[int], shape: Sequence[int], dtype: torch.dtype
+) -> torch.Tensor:
     """Draw normal numbers of mean 0 and variance 1: by 16 random bits one of 65,536 levels, that many quantiles.
 
     The levels end at 4.32. The time of a number is that of its bits and of a place in a table, half of what exact ones
@@ -191,18 +204,20 @@ def draw_normals(bits: Sequence[Bits | None], sizes: Sequence[int], out: torch.T
         Where each member draws from; None draws nothing.
     sizes : list of int
         How many numbers each member wants.
-    out : Tensor of shape (n_members, width), on the CPU
-        Filled with each member's numbers, and with zeros behind them.
+    shape : tuple of int
+        ``(n_members, ...)``
+    dtype : torch.dtype
+        Floating point.
+
+    Returns
+    -------
+    numbers : Tensor of that shape, on the CPU
+        Each member's numbers, and zeros behind them.
     """
-    words = np.empty((len(bits), -(-out.shape[1] // 4)), np.uint64)
-    for row, own, size in zip(words, bits, sizes, strict=True):
-        if own is not None and size:
-            row[: -(-size // 4)] = own.words(-(-size // 4))
-    numbers = out.numpy()
-    places = words.view(np.uint16)[:, : out.shape[1]]
-    np.take(_normal_levels(numbers.dtype), places, out=numbers, mode="clip")
-    for k, (own, size) in enumerate(zip(bits, sizes, strict=True)):
-        numbers[k, 0 if own is None else size :] = 0
+    numbers = np.take(_normal_levels(dtype), _sixteen_bits(bits, sizes, math.prod(shape[1:])), mode="clip")
+    for row, own, size in zip(numbers, bits, sizes, strict=True):
+        row[0 if own is None else size :] = 0
+    return torch.from_numpy(numbers.reshape(shape))
 
 
 class Draw:
@@ -243,12 +258,10 @@ class Draw:
         """
         size = math.prod(shape)
         sizes = [size] * len(self.streams) if self.n_rows is None else [n * (size // shape[0]) for n in self.n_rows]
-        kept = np.empty((len(sizes), size), np.bool_)
-        for row, stream, own in zip(kept, self.streams, sizes, strict=True):
-            n = 0 if stream is None else own
-            if stream is not None and n:
-                np.less(stream.masks.words(-(-n // 4)).view(np.uint16)[:n], threshold, out=row[:n])
-            row[n:] = False
+        bits = [None if stream is None else stream.masks for stream in self.streams]
+        kept = _sixteen_bits(bits, sizes, size) < threshold
+        for row, own in zip(kept, sizes if self.n_rows is not None else (), strict=False):
+            row[own:] = False
         return torch.from_numpy(kept.view(np.uint8).reshape(len(sizes), *shape))
 
 

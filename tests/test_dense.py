@@ -49,7 +49,7 @@ def test_losses_outputs_gradients_and_statistics_are_those_of_autograd(
     compiled, between, loss, with_offset, hidden, n_members, monkeypatch
 ):
     if not compiled:
-        monkeypatch.setattr(_dense, "dense_step", _dense_step._step)
+        monkeypatch.setattr(_dense, "dense_step", _dense_step.dense_step.__wrapped__)
     torch.manual_seed(0)
     shape, counts = (n_members or 1, 7), torch.tensor([7, 5, 6])[: n_members or 1]
     modules = [network(3, hidden, bool(hidden), BETWEEN[between]).train() for _ in range(n_members or 1)]
@@ -87,20 +87,6 @@ def test_losses_outputs_gradients_and_statistics_are_those_of_autograd(
             for name, value in module.named_buffers():
                 mine = buffers[name] if n_members is None else buffers[name][k]
                 torch.testing.assert_close(mine, value, rtol=1e-12, atol=1e-12)
-
-
-def test_the_step_is_compiled():
-    assert isinstance(_dense.dense_step, torch.jit.ScriptFunction)
-    assert _dense_step._compiled(_dense_step._cross_entropy) is not _dense_step._cross_entropy
-
-
-@pytest.mark.parametrize("error", [AttributeError, NotImplementedError, RuntimeError])
-def test_where_nothing_compiles_the_step_is_taken_as_it_is(error, monkeypatch):
-    def refuse(function):
-        raise error("gone")
-
-    monkeypatch.setattr(torch.jit, "script", refuse)
-    assert _dense_step._compiled(_dense_step._step) is _dense_step._step
 
 
 def _bare():

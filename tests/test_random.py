@@ -119,8 +119,9 @@ def test_words_are_those_of_the_generator_in_any_portions_and_after_a_copy(purpo
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_normal_numbers_are_equally_likely_quantiles(dtype):
-    bits, numbers = [Stream(k).input_noise for k in range(4)], torch.full((4, 100_003), np.nan, dtype=dtype)
-    draw_normals([*bits[:3], None], [100_003, 7, 0, 100_003], numbers)
+    bits = [Stream(k).input_noise for k in range(3)]
+    numbers = draw_normals([*bits, None], [100_003, 7, 0, 100_003], (4, 100_003), dtype)
+    assert numbers.dtype == dtype
     words = Stream(0).input_noise.words(25_001).view(np.uint16)[:100_003]
     levels = norm.ppf((np.arange(2**16) + 0.5) / 2**16)
     assert levels.std() == pytest.approx(1, abs=2e-5)

@@ -140,9 +140,8 @@ def test_input_noise_by_hand():
     net = clone(NET).set_params(input_noise=0.4)
 
     def loss_of(module, order, stream):
-        noise = torch.empty(1, 9 * len(X), dtype=torch.float64)
-        draw_normals([stream.input_noise], [noise.numel()], noise)
-        return F.cross_entropy(module.network(module.scaler(TX[order]) + 0.4 * noise.view(-1, 9)), TY[order])
+        noise = draw_normals([stream.input_noise], [9 * len(X)], (1, len(X), 9), torch.float64)[0]
+        return F.cross_entropy(module.network(module.scaler(TX[order]) + 0.4 * noise), TY[order])
 
     assert_same_training(net, by_hand(net, loss_of))
 
@@ -172,8 +171,8 @@ def test_weight_noise_by_hand(net, relative):
 
     def loss_of(module, order, stream):
         weights = weights_of(module)
-        noise = torch.empty(1, sum(w.numel() for w in weights), dtype=torch.float64)
-        draw_normals([stream.weight_noise], [noise.numel()], noise)
+        n = sum(w.numel() for w in weights)
+        noise = draw_normals([stream.weight_noise], [n], (1, n), torch.float64)
         clean = [weight.detach().clone() for weight in weights]
         for weight, part in zip(weights, noise[0].split([w.numel() for w in weights]), strict=True):
             weight.data += 0.3 * (weight.data.abs() if relative else 1) * part.reshape(weight.shape)

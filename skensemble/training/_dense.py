@@ -209,7 +209,7 @@ class DensePass:
             None if layer is None else draw.kept((n_rows, width), layer.threshold)
             for width, layer in zip(self._widths, self._dropouts, strict=True)
         ]
-        with torch.no_grad(), torch.jit.optimized_execution(False):
+        with torch.no_grad():
             scaled, rooms = self._memory(X)
             scaling = [] if is_scaled or not self._scaling else [*self._scaling, scaled]
             losses, outputs, gradients = dense_step(

@@ -1,14 +1,8 @@
-"""Loss and gradients of a batch through stacked plain dense networks, by formulas.
-
-Its functions are compiled, where torch compiles: one call then takes the whole step without the interpreter, for which
-the threads of two stacks would else wait after each of a hundred operations.
-"""
-
-import warnings
-from collections.abc import Callable
-from typing import Any
+"""Loss and gradients of a batch through stacked plain dense networks, by formulas, in one call of compiled code."""
 
 import torch
+
+from skensemble.training._compiled import compiled
 
 
 def _product(
@@ -78,7 +72,8 @@ def _squared_error(
     return losses, error.mul_(weight.to(output.dtype) * (2 / output.shape[1]) / counts)
 
 
-def _step(
+@compiled
+def dense_step(
     X: torch.Tensor,
     scaling: list[torch.Tensor],
     weights: list[torch.Tensor],
@@ -172,17 +167,3 @@ def _step(
         if i > 0:
             slope = _product(slope, weights[i], gains[i], None, rooms[i - 1][1])
     return losses, output.mT, gradients
-
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function, or return it as it is where this torch has no compiler of this kind any more."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            compiled: Callable[..., Any] = torch.jit.script(function)
-        except (AttributeError, NotImplementedError, RuntimeError):
-            return function
-    return compiled
-
-
-dense_step = _compiled(_step)

@@ -5,9 +5,10 @@ A member draws from its own stream, for its real rows only, so that its numbers 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,12 +16,10 @@ from torch.nn import functional as F
 
 from skensemble._layers import ScaledNetwork
 from skensemble._random import Stream, draw_normals, draw_of_step
-from skensemble._types import Floats, Integers, SkorchNet
+from skensemble._types import SkorchNet
 from skensemble.augmentation import Augmentation
-from skensemble.regularizers import Rules, clip_by_norm, draw_box, norm_penalty, weight_names
-
-Targets: TypeAlias = list[tuple[torch.Tensor, torch.Tensor]]
-"""Targets and their weights; a mixture has several."""
+from skensemble.regularizers import Rules, clip_by_norm, norm_penalty, weight_names
+from skensemble.training._mixing import Mixing, Targets
 
 
 class Regularization:
@@ -45,9 +44,7 @@ class Regularization:
         self.rules = rules
         self._first: dict[int, Regularization] = {}
         self._augments = any(rule.augment is not None for rule in rules)
-        self._mixes = any(rule.mixup or rule.cutmix for rule in rules)
-        self._all_mix = all(rule.mixup or rule.cutmix for rule in rules)
-        self._cuts = any(rule.cutmix for rule in rules)
+        self._mixing = Mixing(rules)
         self._smoothing = _column(rule.label_smoothing for rule in rules)
         self._input_noise = _column(rule.input_noise for rule in rules)
         self._input_factor: torch.Tensor | None = None  # with the units of the inputs, which stay the same
@@ -65,7 +62,7 @@ class Regularization:
 
     def __bool__(self) -> bool:
         """Whether any member has any rule."""
-        changes_rows = self._augments or self._mixes or self._adds_input_noise
+        changes_rows = self._augments or bool(self._mixing) or self._adds_input_noise
         return changes_rows or self.changes_loss or self.clips
 
     def first(self, n: int) -> Regularization:
@@ -115,8 +112,8 @@ class Regularization:
         if self._augments:
             X = self._augmented(X, streams, sizes)
         targets = [(y, weight)]
-        if self._mixes:
-            X, targets, offset = self._mixed(X, y, weight, offset, streams, sizes)
+        if self._mixing:
+            X, targets, offset = self._mixing(X, y, weight, offset, streams, sizes)
         if self._adds_input_noise:
             X = self._noisy_inputs(X, streams, sizes, scale)
         return X, targets, offset
@@ -145,66 +142,6 @@ class Regularization:
                 X[k, : sizes[k]] = part
         return X
 
-    def _mixed(
-        self,
-        X: torch.Tensor,
-        y: torch.Tensor,
-        weight: torch.Tensor,
-        offset: torch.Tensor | None,
-        streams: Sequence[Stream | None],
-        sizes: Sequence[int],
-    ) -> tuple[torch.Tensor, Targets, torch.Tensor | None]:
-        n_members, n_rows = X.shape[:2]
-        shares, blended = np.ones(n_members), np.ones(n_members)
-        mask = np.zeros((n_members, X[0, 0].numel()), bool) if self._cuts else None
-        for k, (rule, stream) in enumerate(zip(self.rules, streams, strict=True)):
-            if stream is None or not (rule.mixup or rule.cutmix):
-                continue
-            rng = stream.mixing
-            cuts = rule.cutmix and not (rule.mixup and rng.random() < 0.5)
-            alpha = rule.cutmix if cuts else rule.mixup
-            shares[k] = rng.beta(alpha, alpha)
-            if mask is not None and cuts:
-                mask[k], shares[k] = draw_box(cast("tuple[int, ...]", rule.image_shape), shares[k], rng)
-            else:
-                blended[k] = shares[k]
-        next_of = None
-        if not self._all_mix or min(sizes) < n_rows:
-            next_of = torch.from_numpy(self._next_rows(sizes, n_rows)).to(X.device)
-
-        def partners(values: torch.Tensor) -> torch.Tensor:
-            if next_of is None:
-                return values.roll(-1, 1)
-            return values.flatten(0, 1).index_select(0, next_of).reshape(values.shape)
-
-        def blend(values: torch.Tensor, shares: Floats) -> torch.Tensor:
-            own = _like(shares.reshape(-1, *[1] * (values.dim() - 1)), values)
-            if next_of is not None:
-                return torch.lerp(partners(values), values, own)
-            mixed = torch.empty_like(values)
-            torch.lerp(values[:, 1:], values[:, :-1], own, out=mixed[:, :-1])
-            torch.lerp(values[:, :1], values[:, -1:], own, out=mixed[:, -1:])
-            return mixed
-
-        mixed = blend(X, blended)
-        if mask is not None:
-            boxes = torch.from_numpy(mask).to(X.device).reshape(n_members, 1, *X.shape[2:])
-            mixed = torch.where(boxes, partners(X), mixed)
-        offset = None if offset is None else blend(offset, shares)
-        if y.is_floating_point():
-            return mixed, [(blend(y, shares), blend(weight, shares))], offset
-        # the loss of a class is linear in the distribution over classes: its mixture is that of the losses
-        own = _like(shares[:, None], weight)
-        return mixed, [(y, own * weight), (partners(y), (1 - own) * partners(weight))], offset
-
-    def _next_rows(self, sizes: Sequence[int], n_rows: int) -> Integers:
-        """For each row, in one list for all members, the next one of its member; where nothing is mixed, itself."""
-        rows = np.tile(np.arange(n_rows), (len(sizes), 1))
-        for k, (rule, size) in enumerate(zip(self.rules, sizes, strict=True)):
-            if rule.mixup or rule.cutmix:
-                rows[k, :size] = np.roll(rows[k, :size], -1)
-        return (rows + n_rows * np.arange(len(sizes))[:, None]).reshape(-1)
-
     def _noisy_inputs(
         self, X: torch.Tensor, streams: Sequence[Stream | None], sizes: Sequence[int], scale: torch.Tensor | None
     ) -> torch.Tensor:
@@ -212,8 +149,8 @@ class Regularization:
             stream.input_noise if rule.input_noise and stream is not None else None
             for rule, stream in zip(self.rules, streams, strict=True)
         ]
-        noise, n_inputs = torch.empty(X.shape, dtype=X.dtype), X[0, 0].numel()
-        draw_normals(bits, [n * n_inputs for n in sizes], noise.flatten(1))
+        n_inputs = math.prod(X.shape[2:])
+        noise = draw_normals(bits, [n * n_inputs for n in sizes], X.shape, X.dtype)
         if self._input_factor is None:
             factor = self._input_noise.to(X).reshape(-1, *[1] * (X.dim() - 1))
             self._input_factor = factor if scale is None else factor * scale.unsqueeze(1)
@@ -242,8 +179,7 @@ class Regularization:
             stream.weight_noise if rule.weight_noise.std and stream is not None else None
             for rule, stream in zip(self.rules, streams, strict=True)
         ]
-        noise = torch.empty(len(streams), sum(sizes), dtype=first.dtype)
-        draw_normals(bits, [sum(sizes)] * len(streams), noise)
+        noise = draw_normals(bits, [sum(sizes)] * len(streams), (len(streams), sum(sizes)), first.dtype)
         noisy = {}
         for (name, weight), part in zip(weights.items(), noise.to(first.device).split(sizes, 1), strict=True):
             shape = (-1, *[1] * (weight.dim() - 1))
@@ -308,10 +244,6 @@ class Regularization:
 
 def _column(values: Iterable[float]) -> torch.Tensor:
     return torch.tensor([float(value) for value in values], dtype=torch.float64)
-
-
-def _like(values: Floats, other: torch.Tensor) -> torch.Tensor:
-    return torch.as_tensor(values, dtype=other.dtype, device=other.device)
 
 
 def _check_augmented(changed: Any, rows: torch.Tensor, shape: tuple[int, ...] | None) -> None:

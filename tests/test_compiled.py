@@ -1,0 +1,52 @@
+"""Functions of tensors as one call of compiled code."""
+
+import threading
+import warnings
+
+import pytest
+import torch
+
+from skensemble.training import _dense_step, _mixing
+from skensemble.training._compiled import compiled
+
+
+def double(x):
+    return 2 * x
+
+
+@pytest.mark.parametrize(
+    "function", [_dense_step.dense_step, _mixing._blended_with_next, _mixing._own_and_next], ids=lambda f: f.__name__
+)
+def test_what_trains_is_compiled_without_a_warning(function):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compiled(function.__wrapped__).__wrapped__ is function.__wrapped__
+
+
+def test_it_does_the_same_and_leaves_the_compilers_settings_alone():
+    x, seen = torch.randn(3), []
+
+    def look():
+        seen.append(torch._C._get_graph_executor_optimize())
+
+    call = compiled(double)
+    for _ in range(3):
+        torch.testing.assert_close(call(x), 2 * x, rtol=0, atol=0)
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    look()
+    assert seen == [True, True]
+    with pytest.raises(RuntimeError):
+        call("no tensor")
+    look()
+    assert seen[-1]
+
+
+@pytest.mark.parametrize("error", [AttributeError, NotImplementedError, OSError, RuntimeError])
+def test_where_nothing_compiles_a_function_stays_what_it_is(error, monkeypatch):
+    def refuse(function):
+        raise error("gone")
+
+    monkeypatch.setattr(torch.jit, "script", refuse)
+    assert compiled(double) is double
