@@ -22,6 +22,7 @@ _GLOBAL_STATE = threading.RLock()
 _SEEDS = np.iinfo(np.int32).max
 _BLOCK = 16384  # words of 64 bits
 _LEVELS = 2**16
+_N_SHARES = 64
 _GENERATORS = ("shuffle", "mixing", "changes")
 _BITS = ("masks", "input_noise", "weight_noise")
 
@@ -134,6 +135,7 @@ class Stream:
         self.split_seed = int(split.generate_state(1)[0])
         self.shuffle, self.mixing, self.changes = map(np.random.default_rng, (shuffle, mixing, changes))
         self.masks, self.input_noise, self.weight_noise = map(Bits, (masks, *noises))
+        self._shares: tuple[float, list[float]] = (0.0, [])  # drawn for which alpha, but not yet taken
         self._foreign_seed = int(foreign.generate_state(1)[0])
         self._foreign_states: tuple[torch.Tensor, Any] | None = None
 
@@ -147,6 +149,7 @@ class Stream:
         return {
             "generators": {name: getattr(self, name).bit_generator.state for name in _GENERATORS},
             "bits": {name: getattr(self, name).state for name in _BITS},
+            "shares": [self._shares[0], list(self._shares[1])],
             "foreign": self._foreign_states,
         }
 
@@ -156,7 +159,15 @@ class Stream:
             getattr(self, name).bit_generator.state = state["generators"][name]
         for name in _BITS:
             getattr(self, name).state = state["bits"][name]
+        alpha, shares = state["shares"]
+        self._shares = float(alpha), [float(share) for share in shares]
         self._foreign_states = state["foreign"]
+
+    def share(self, alpha: float) -> float:
+        """Draw a share of a mixture from Beta(alpha, alpha); many at once, since each draw is a call of numpy."""
+        if self._shares[0] != alpha or not self._shares[1]:
+            self._shares = alpha, self.mixing.beta(alpha, alpha, _N_SHARES).tolist()
+        return self._shares[1].pop()
 
     @contextmanager
     def foreign(self) -> Iterator[None]:

@@ -7,9 +7,11 @@ import threading
 import numpy as np
 import pytest
 import torch
-from scipy.stats import kstest, kurtosis, norm
+from scipy.stats import beta, kstest, kurtosis, norm
 
 from skensemble._random import Draw, Stream, active_draw, draw_normals, drawing, isolated, seed_from
+
+COPIES = [None, copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream)), "state"]
 
 
 def states():
@@ -99,7 +101,7 @@ def test_foreign_goes_on_from_block_to_block():
     assert states() != before
 
 
-@pytest.mark.parametrize("restore", [None, copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream)), "state"])
+@pytest.mark.parametrize("restore", COPIES)
 @pytest.mark.parametrize("purpose", ["masks", "input_noise", "weight_noise"])
 def test_words_are_those_of_the_generator_in_any_portions_and_after_a_copy(purpose, restore):
     stream, generator = Stream(0), np.random.PCG64()
@@ -115,6 +117,23 @@ def test_words_are_those_of_the_generator_in_any_portions_and_after_a_copy(purpo
     taken = np.concatenate(taken)
     assert (taken == expected[: len(taken)]).all()
     assert getattr(stream, purpose).words(1) == expected[len(taken)]
+
+
+@pytest.mark.parametrize("restore", COPIES)
+def test_shares_of_mixtures_have_their_beta_distribution_and_survive_a_copy(restore):
+    stream, other = Stream(0), Stream(0)
+    for alpha in (0.2, 1.0, 0.2):
+        expected, shares = [other.share(alpha) for _ in range(1000)], []
+        for _ in range(1000):
+            shares.append(stream.share(alpha))
+            if restore == "state":
+                state, stream = stream.state(), Stream(0)
+                stream.take(state)
+            elif restore is not None and len(shares) % 100 == 50:
+                stream = restore(stream)
+        assert shares == expected
+        assert kstest(shares, beta(alpha, alpha).cdf).pvalue > 0.01
+        assert abs(np.corrcoef(shares[1:], shares[:-1])[0, 1]) < 0.1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

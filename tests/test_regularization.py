@@ -190,8 +190,7 @@ def test_weight_noise_by_hand(net, relative):
 
 
 def drawn_mix(stream, alpha):
-    rng = stream.mixing
-    return rng.beta(alpha, alpha), torch.arange(len(X)).roll(-1)
+    return stream.share(alpha), torch.arange(len(X)).roll(-1)
 
 
 def test_mixup_of_classes_is_the_cross_entropy_of_mixed_targets():
@@ -248,7 +247,7 @@ def test_cutmix_by_hand(mixup):
         rows, one_hot = TX[order], F.one_hot(TY[order]).double()
         coins.append(not mixup or stream.mixing.random() >= 0.5)
         alpha = 0.8 if coins[-1] else mixup
-        share = stream.mixing.beta(alpha, alpha)
+        share = stream.share(alpha)
         if coins[-1]:
             box, share = draw_box((1, 3, 3), share, stream.mixing)
             assert (1 - share) * 9 == pytest.approx(box.sum())
@@ -270,8 +269,7 @@ def test_a_batch_by_hand():
     losses = torch.zeros(2, 3, dtype=torch.float64)
     logits = torch.zeros(2, 3, 2, dtype=torch.float64)
     for k, n in ((0, 3), (1, 2)):
-        rng = Stream(k + 1).mixing
-        share, partner = rng.beta(1.0, 1.0), np.roll(np.arange(n), -1)
+        share, partner = Stream(k + 1).share(1.0), np.roll(np.arange(n), -1)
         for i in range(n):
             j = partner[i]
             assert mixed[k, i].item() == pytest.approx(share * rows[k, i].item() + (1 - share) * rows[k, j].item())

@@ -76,7 +76,7 @@ def _store_stream(stream, tensors):
     values, state = vars(stream), stream.state()
     return {
         "seeds": {name: values[name] for name in ("init_seed", "split_seed", "_foreign_seed")},
-        **{name: state[name] for name in ("generators", "bits")},
+        **{name: state[name] for name in ("generators", "bits", "shares")},
         "foreign_states": tensors.put_away(values["_foreign_states"]),
     }
 

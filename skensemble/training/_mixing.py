@@ -53,12 +53,10 @@ class Mixing:
         for k, (rule, stream) in enumerate(zip(self._rules, streams, strict=True)):
             if stream is None or not (rule.mixup or rule.cutmix):
                 continue
-            rng = stream.mixing
-            cuts = rule.cutmix and not (rule.mixup and rng.random() < 0.5)
-            alpha = rule.cutmix if cuts else rule.mixup
-            shares[k] = rng.beta(alpha, alpha)
+            cuts = rule.cutmix and not (rule.mixup and stream.mixing.random() < 0.5)
+            shares[k] = stream.share(rule.cutmix if cuts else rule.mixup)
             if mask is not None and cuts:
-                mask[k], shares[k] = draw_box(cast("tuple[int, ...]", rule.image_shape), shares[k], rng)
+                mask[k], shares[k] = draw_box(cast("tuple[int, ...]", rule.image_shape), shares[k], stream.mixing)
             else:
                 blended[k] = shares[k]
         next_of = None
