@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from skensemble.training import _dense_step, _mixing, _table
+from skensemble.training import _dense_step, _mixing
 from skensemble.training._compiled import compiled
 
 
@@ -15,9 +15,7 @@ def double(x):
 
 
 @pytest.mark.parametrize(
-    "function",
-    [_dense_step.dense_step, _mixing._blended_with_next, _mixing._own_and_next, _table.rows_of],
-    ids=lambda f: f.__name__,
+    "function", [_dense_step.dense_step, _mixing._blended_with_next, _mixing._own_and_next], ids=lambda f: f.__name__
 )
 def test_what_trains_is_compiled_without_a_warning(function):
     with warnings.catch_warnings():

@@ -9,19 +9,9 @@ import numpy as np
 import torch
 
 from skensemble._random import Stream
-from skensemble.training._compiled import compiled
 from skensemble.training._job import Job
 
 _GATHERED_BYTES = 2**20  # of batches that are gathered at once: more would not stay in a core's cache
-
-
-@compiled
-def rows_of(columns: list[torch.Tensor], places: list[torch.Tensor], n_members: int) -> list[torch.Tensor]:
-    """From each column the rows at its places, of shape (n_members, n_rows, ...)."""
-    rows: list[torch.Tensor] = []
-    for i, column in enumerate(columns):
-        rows.append(column.index_select(0, places[i]).unflatten(0, [n_members, -1]))
-    return rows
 
 
 class _Column:
@@ -94,7 +84,7 @@ class Table:
             row[len(index) :] = index[0]
         return torch.from_numpy(rows).to(self.train[0].device), sizes
 
-    def batch(self, rows: torch.Tensor) -> list[torch.Tensor]:
+    def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return X, y, weight and perhaps offset for rows of shape (n_members, n_rows) of the first members."""
         return _gathered(self._columns, rows)
 
@@ -113,7 +103,7 @@ class Table:
         row_bytes = sum(column.values[:1].nbytes for column in self._columns)
         return StackBatches(self.batch, rows, width, row_bytes, prepare)
 
-    def valid_batch(self, rows: torch.Tensor) -> list[torch.Tensor]:
+    def valid_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the same for rows that validate, of shape (n_members, n_rows)."""
         return _gathered(self._valid_columns, rows)
 
@@ -133,7 +123,7 @@ class StackBatches:
 
     def __init__(
         self,
-        gather: Callable[[torch.Tensor], list[torch.Tensor]],
+        gather: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
         rows: torch.Tensor,
         width: int,
         row_bytes: int,
@@ -155,15 +145,15 @@ class StackBatches:
         return [column[:, begin - self._begin : end - self._begin] for column in self._columns]
 
 
-def _gathered(columns: Sequence[_Column], rows: torch.Tensor) -> list[torch.Tensor]:
+def _gathered(columns: Sequence[_Column], rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
     places: dict[tuple[int, ...], torch.Tensor] = {}
+    gathered = []
     for column in columns:
         if column.begins not in places:
             places[column.begins] = column.places(rows)
-    gathered: list[torch.Tensor] = rows_of(
-        [column.values for column in columns], [places[column.begins] for column in columns], len(rows)
-    )
-    return gathered
+        values = column.values.index_select(0, places[column.begins])
+        gathered.append(values.view(*rows.shape, *values.shape[1:]))
+    return tuple(gathered)
 
 
 def _columns(tables: Iterable[tuple[torch.Tensor, ...]]) -> list[_Column]:
