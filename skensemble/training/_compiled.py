@@ -1,6 +1,7 @@
 """Functions of tensors as one call of compiled code, for which no thread has to wait for the interpreter."""
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +23,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Returns
     -------
     compiled : callable
-        Or the function as it is, where torch has no such compiler any more, or there is no source to compile.
+        Or the function as it is, where torch has no such compiler, as for Python 3.14, or there is no source.
     """
+    if sys.version_info >= (3, 14):
+        return function
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:

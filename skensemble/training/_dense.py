@@ -224,7 +224,7 @@ class DensePass:
             X[None],
             [(y[None], weight[None]) for y, weight in targets],
             None if offset is None else offset[None],
-            torch.tensor([len(X)]),
+            torch.tensor([len(X)], device=X.device),
             draw_of_step(),
         )
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
