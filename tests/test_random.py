@@ -81,8 +81,8 @@ def test_streams_are_reproducible_and_no_purpose_disturbs_another():
     order = one.shuffle.permutation(50).tolist()
     assert order == other.shuffle.permutation(50).tolist() != third.shuffle.permutation(50).tolist()
     drawn = [generator.random(20_000) for generator in (third.shuffle, third.mixing, third.changes)]
-    drawn += [bits.words(20_000) / 2**64 for bits in (third.masks, third.input_noise, third.weight_noise)]
-    drawn += [Stream(seed).masks.words(20_000) / 2**64 for seed in range(3)]
+    drawn += [bits.words(20_000) / 2.0**64 for bits in (third.masks, third.input_noise, third.weight_noise)]
+    drawn += [Stream(seed).masks.words(20_000) / 2.0**64 for seed in range(3)]
     assert np.abs(np.corrcoef(drawn) - np.eye(9)).max() < 0.04
 
 
