@@ -134,6 +134,7 @@ def test_shares_of_mixtures_have_their_beta_distribution_and_survive_a_copy(rest
         assert shares == expected
         assert kstest(shares, beta(alpha, alpha).cdf).pvalue > 0.01
         assert abs(np.corrcoef(shares[1:], shares[:-1])[0, 1]) < 0.1
+    assert all(0.25 < stream.share(100.0) < 0.75 for _ in range(60))  # none is left of another alpha
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
