@@ -20,7 +20,8 @@ from skensemble._types import Floats, RandomState, State, Words
 
 _GLOBAL_STATE = threading.RLock()
 _SEEDS = np.iinfo(np.int32).max
-_BLOCK = 16384  # words of 64 bits
+_BLOCK, _DRAWS = 16384, 8  # words of 64 bits that are drawn at once at the most, and for how many times
+_NO_WORDS = np.empty(0, np.uint64)
 _LEVELS = 2**16
 _N_SHARES = 64
 _GENERATORS = ("shuffle", "mixing", "changes")
@@ -78,33 +79,34 @@ class Bits:
 
     def __init__(self, seeds: np.random.SeedSequence) -> None:
         self._rng = np.random.PCG64(seeds)
-        self._ahead = np.empty(0, np.uint64)  # drawn, but not yet taken
+        self._ahead = _NO_WORDS  # drawn, but not yet taken
 
     def __getstate__(self) -> State:
         """Return what pickle and copy take: nothing is drawn ahead."""
-        self._put_back()
+        self.put_back()
         return vars(self)
 
     @property
     def state(self) -> State:
         """Where the generator stands after the words that were taken, as numpy tells it; can be set."""
-        self._put_back()
+        self.put_back()
         return dict(self._rng.state)
 
     @state.setter
     def state(self, state: State) -> None:
-        self._rng.state, self._ahead = cast("Any", state), self._ahead[:0]
+        self._rng.state, self._ahead = cast("Any", state), _NO_WORDS
 
-    def _put_back(self) -> None:
+    def put_back(self) -> None:
+        """Put what was drawn ahead back, and let go of its memory."""
         if len(self._ahead):
             self._rng.advance(-len(self._ahead))
-            self._ahead = self._ahead[:0]
+        self._ahead = _NO_WORDS
 
     def words(self, n: int) -> Words:
         """Return the next `n` words."""
         if len(self._ahead) < n:
-            self._put_back()
-            self._ahead = self._rng.random_raw(max(n, _BLOCK))
+            self.put_back()
+            self._ahead = self._rng.random_raw(max(n, min(_BLOCK, _DRAWS * n)))
         taken, self._ahead = self._ahead[:n], self._ahead[n:]
         return taken
 
@@ -162,6 +164,11 @@ class Stream:
         alpha, shares = state["shares"]
         self._shares = float(alpha), [float(share) for share in shares]
         self._foreign_states = state["foreign"]
+
+    def put_back(self) -> None:
+        """Let go of the memory of what was drawn ahead; what comes next stays the same."""
+        for name in _BITS:
+            getattr(self, name).put_back()
 
     def share(self, alpha: float) -> float:
         """Draw a share of a mixture from Beta(alpha, alpha); many at once, since each draw is a call of numpy."""

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import beta, kstest, kurtosis, norm
+from sklearn.ensemble import BaggingClassifier
 
+from skensemble import MLP, NetClassifier, fused
 from skensemble._random import Draw, Stream, active_draw, draw_normals, drawing, isolated, seed_from
 
 COPIES = [None, copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream)), "state"]
@@ -117,6 +119,29 @@ def test_words_are_those_of_the_generator_in_any_portions_and_after_a_copy(purpo
     taken = np.concatenate(taken)
     assert (taken == expected[: len(taken)]).all()
     assert getattr(stream, purpose).words(1) == expected[len(taken)]
+
+
+@pytest.mark.parametrize("n", [1, 100, 3_000, 40_000])
+def test_what_is_drawn_ahead_is_little_and_given_back(n):
+    bits, other = Stream(0).masks, Stream(0).masks
+    assert (bits.words(n) == other.words(n)).all()
+    assert len(bits._ahead) == max(0, min(16384, 8 * n) - n)
+    bits.put_back()
+    assert bits._ahead.base is None  # which would keep the whole block
+    assert (bits.words(5) == other.words(5)).all()
+
+
+def test_a_fitted_network_holds_no_random_numbers():
+    net = NetClassifier(MLP((8,), dropout=0.2), input_noise=0.1, weight_noise=0.1, max_epochs=2, random_state=0)
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    with fused():
+        bag = BaggingClassifier(net, n_estimators=3).fit(X, X[:, 0] > 0)
+    for one in (net.fit(X, X[:, 0] > 0), *bag.estimators_):
+        stream = one.net_.stream_
+        for bits in (stream.masks, stream.input_noise, stream.weight_noise):
+            assert len(bits._ahead) == 0
+            assert bits._ahead.base is None
+        assert stream.masks.state != Stream(seed_from(0)).masks.state  # some were drawn
 
 
 @pytest.mark.parametrize("restore", COPIES)

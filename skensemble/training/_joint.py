@@ -95,6 +95,7 @@ def tune_together(
         if summand.net.info_.has_modes:
             summand.net.optimizer_.eval()
         summand.net._set_training(False)
+        summand.net.stream_.put_back()
         for parameter in summand.net.module_.parameters():
             parameter.grad = None
 

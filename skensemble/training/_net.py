@@ -311,6 +311,7 @@ class NetMixin(_Skorch):
     def let_go(self) -> None:
         """Let go of the data, and be ready to predict."""
         self._set_training(False)
+        self.stream_.put_back()
         for parameter in self.module_.parameters():
             parameter.grad = None
         nothing: Any = None
