@@ -135,9 +135,8 @@ class DensePass:
         overwrites: bool = False,
     ) -> None:
         self._parameters = [params[name] for layer in form.layers for name in _parameters(layer)]
-        self._single = self._parameters[0].dim() == 2
         tensors = {name: tensor.detach() for name, tensor in (*params.items(), *buffers.items())}
-        if self._single:
+        if self._parameters[0].dim() == 2:  # of one network, a stack of one here
             tensors = {name: tensor.unsqueeze(0) for name, tensor in tensors.items()}
         dropouts = [layer["D"][1] if "D" in layer else None for layer in form.layers[:-1]]
         self._dropouts: list[Dropout | None] = [None if layer is None or layer.p == 0 else layer for layer in dropouts]
