@@ -278,8 +278,9 @@ class Draw:
         sizes = [size] * len(self.streams) if self.n_rows is None else [n * (size // shape[0]) for n in self.n_rows]
         bits = [None if stream is None else stream.masks for stream in self.streams]
         kept = _sixteen_bits(bits, sizes, size) < threshold
-        for row, own in zip(kept, sizes if self.n_rows is not None else (), strict=False):
-            row[own:] = False
+        if self.n_rows is not None:
+            for row, own in zip(kept, sizes, strict=True):
+                row[own:] = False
         return torch.from_numpy(kept.view(np.uint8).reshape(len(sizes), *shape))
 
 

@@ -23,16 +23,23 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Returns
     -------
     compiled : callable
-        Or the function as it is, where torch has no such compiler, as for Python 3.14, or there is no source.
+        Or the function as it is, where torch has no such compiler, as for Python 3.14; or, with a `RuntimeWarning`,
+        where it refuses, as it does without the source.
     """
-    if sys.version_info >= (3, 14):
+    if sys.version_info >= (3, 14) or not hasattr(torch.jit, "script"):
         return function
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
             script: Any = torch.jit.script(function)
-        except (AttributeError, NotImplementedError, OSError, RuntimeError):
-            return function
+    except Exception as error:
+        warnings.warn(
+            f"{function.__name__} is not compiled, which makes training slower but no different, since torch refuses: "
+            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return function
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:

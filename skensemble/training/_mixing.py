@@ -63,30 +63,20 @@ class Mixing:
         if not self._all_mix or min(sizes) < n_rows:
             next_of = torch.from_numpy(self._next_rows(sizes, n_rows)).to(X.device)
 
-        def partners(values: torch.Tensor) -> torch.Tensor:
-            if next_of is None:
-                return values.roll(-1, 1)
-            return values.flatten(0, 1).index_select(0, next_of).reshape(values.shape)
-
         def blend(values: torch.Tensor, shares: Floats) -> torch.Tensor:
             own = _like(shares.reshape(-1, *[1] * (values.dim() - 1)), values)
-            if next_of is not None:
-                return torch.lerp(partners(values), values, own)
-            mixed: torch.Tensor = _blended_with_next(values, own)
+            mixed: torch.Tensor = _blended(values, own, next_of)
             return mixed
 
         mixed = blend(X, blended)
         if mask is not None:
             boxes = torch.from_numpy(mask).to(X.device).reshape(n_members, 1, *X.shape[2:])
-            mixed = torch.where(boxes, partners(X), mixed)
+            mixed = torch.where(boxes, _partners(X, next_of), mixed)
         offset = None if offset is None else blend(offset, shares)
         if y.is_floating_point():
             return mixed, [(blend(y, shares), blend(weight, shares))], offset
         # the loss of a class is linear in the distribution over classes: its mixture is that of the losses
-        own = _like(shares[:, None], weight)
-        if next_of is None:
-            return mixed, _own_and_next(y, weight, own), offset
-        return mixed, [(y, own * weight), (partners(y), (1 - own) * partners(weight))], offset
+        return mixed, _both(y, weight, _like(shares[:, None], weight), next_of), offset
 
     def _next_rows(self, sizes: Sequence[int], n_rows: int) -> Integers:
         """For each row, in one list for all members, the next one of its member; where nothing is mixed, itself."""
@@ -97,9 +87,18 @@ class Mixing:
         return (rows + n_rows * np.arange(len(sizes))[:, None]).reshape(-1)
 
 
+def _partners(values: torch.Tensor, next_of: torch.Tensor | None) -> torch.Tensor:
+    """Each row's partner, of shape (n_members, n_rows, ...): the one that `next_of` names, or just the next one."""
+    if next_of is None:
+        return values.roll(-1, 1)
+    return values.flatten(0, 1).index_select(0, next_of).reshape(values.shape)
+
+
 @compiled
-def _blended_with_next(values: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """``own * row + (1 - own) * next row`` of batches of shape (n_members, n_rows, ...)."""
+def _blended(values: torch.Tensor, own: torch.Tensor, next_of: torch.Tensor | None) -> torch.Tensor:
+    """``own * row + (1 - own) * partner``; next rows need no copy."""
+    if next_of is not None:
+        return torch.lerp(_partners(values, next_of), values, own)
     mixed = torch.empty_like(values)
     torch.lerp(values[:, 1:], values[:, :-1], own, out=mixed[:, :-1])
     torch.lerp(values[:, :1], values[:, -1:], own, out=mixed[:, -1:])
@@ -107,9 +106,11 @@ def _blended_with_next(values: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
 
 
 @compiled
-def _own_and_next(y: torch.Tensor, weight: torch.Tensor, own: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Targets of rows and of the next ones, with their shares of the weights."""
-    return [(y, own * weight), (y.roll(-1, 1), (1 - own) * weight.roll(-1, 1))]
+def _both(
+    y: torch.Tensor, weight: torch.Tensor, own: torch.Tensor, next_of: torch.Tensor | None
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Targets of rows and of their partners, with their shares of the weights."""
+    return [(y, own * weight), (_partners(y, next_of), (1 - own) * _partners(weight, next_of))]
 
 
 def _like(values: Floats, other: torch.Tensor) -> torch.Tensor:
