@@ -57,8 +57,12 @@ CHANGES = {  # parameters of the network, of the estimator and of the bag that d
     "patience 32": ({}, {"n_iter_no_change": 32}, {}),
     "128 epochs": ({}, {"max_epochs": 128}, {}),
     "8 heads, no bag": ({"n_heads": 8, "sharing": "mini"}, {}, None),
+    "no average of weights": ({}, {"averaging": None}, {}),
     "four fifths of the rows each": ({}, {}, {"bootstrap": False, "max_samples": 0.8}),
     "nine tenths of the rows each": ({}, {}, {"bootstrap": False, "max_samples": 0.9}),
+    "nine tenths, no average": ({}, {"averaging": None}, {"bootstrap": False, "max_samples": 0.9}),
+    "one network": ({}, {}, None),
+    "one network, no average": ({}, {"averaging": None}, None),
 }
 
 

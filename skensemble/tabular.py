@@ -164,6 +164,7 @@ class TabularNetwork(KnownNames, BaseEstimator):
             "early_stopping": True,
             "validation": "auto",
             "n_iter_no_change": 16,
+            "averaging": "ema",
         }
 
     def build(self, n_inputs: int, n_outputs: int, facts: dict[str, Any] | None = None) -> nn.Module:

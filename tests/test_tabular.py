@@ -428,6 +428,16 @@ def test_equal_indices_of_rows_are_held_once():
 # ---- training that follows from the network ----
 
 
+class OfTwoModes(torch.optim.SGD):
+    """An optimizer that steps one set of weights and predicts with another, or says so."""
+
+    def train(self):
+        pass
+
+    def eval(self):
+        pass
+
+
 def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
     X, y = load_iris(return_X_y=True)
     net = NetClassifier("tabular", random_state=0).fit(X, y)
@@ -450,6 +460,7 @@ def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
         "validation": "split",
         "n_iter_no_change": 10,
         "label_smoothing": 0.0,
+        "averaging": None,
     }
 
 
@@ -480,10 +491,26 @@ def test_settings_of_an_optimizer_that_is_left_open_can_be_set():
     assert NetRegressor().set_params(optimizer__amsgrad=True).optimizer.get_params()["name"] == "adam"
 
 
+def test_networks_for_tables_predict_with_averaged_weights_unless_told_otherwise():
+    X, y = load_iris(return_X_y=True)
+    net = NetClassifier("tabular", max_epochs=4, early_stopping=False, random_state=0)
+    averaged, same, last = (
+        clone(net).set_params(**params).fit(X, y) for params in ({}, {"averaging": "ema"}, {"averaging": None})
+    )
+    assert [one.training_["averaging"] for one in (averaged, same, last)] == ["ema", "ema", None]
+    np.testing.assert_array_equal(averaged.predict_proba(X), same.predict_proba(X))
+    assert np.abs(averaged.predict_proba(X) - last.predict_proba(X)).max() > 1e-4
+    for params in ({"snapshots": 2}, {"optimizer": OfTwoModes, "lr": 0.1}):  # which predict with something else
+        assert clone(net).set_params(**params).fit(X, y).training_["averaging"] is None
+    slower = clone(net).set_params(averaging__decay=0.5).fit(X, y)
+    assert slower.averaging.get_params() == {"kind": "ema", "start": 0.75, "decay": 0.5}
+    assert slower.training_["averaging"] is slower.averaging
+
+
 def test_partial_fit_keeps_its_learning_rate():
     X, y = load_diabetes(return_X_y=True)
     net = NetRegressor("tabular", random_state=0)
     for _ in range(3):
         net.partial_fit(X, y)
-    assert net.training_["lr_schedule"] is None
+    assert net.training_["lr_schedule"] is net.training_["averaging"] is None
     assert net.net_.optimizer_.param_groups[0]["lr"] == TabularNetwork().training(len(X))["optimizer"]["lr"]

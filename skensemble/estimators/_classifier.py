@@ -82,8 +82,10 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         (n_rows, channels, height, width) where the network takes images, and returns one of that shape.
     grad_clip : float or None, default=None
         Greatest norm of the gradient of a step, over all parameters of the network (Pascanu et al. 2013).
-    averaging : {"swa", "ema"}, Averaging or None, default=None
-        Average of the weights to predict with: of the last quarter of the epochs, or exponential over all steps.
+    averaging : {"swa", "ema", "auto"}, Averaging or None, default="auto"
+        Average of the weights to predict with: of the last quarter of the epochs, or exponential over all steps. "auto"
+        is None; "ema" for a network for tables, but not in `partial_fit`, beside snapshots, or where the optimizer
+        averages itself.
     snapshots : int or None, default=None
         Number of members that one training leaves: the learning rate falls in as many cycles, the network at the end of
         each is kept, and predictions are the mean over them (Huang et al. 2017). It divides `max_epochs`.
@@ -200,7 +202,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         weight_noise: float | WeightNoise | None = 0.0,
         augment: str | Augmentation | Callable[..., Any] | None = None,
         grad_clip: float | None = None,
-        averaging: Literal["swa", "ema"] | Averaging | None = None,
+        averaging: Literal["swa", "ema", "auto"] | Averaging | None = "auto",
         snapshots: int | None = None,
         early_stopping: bool | Literal["auto"] = "auto",
         validation: Validation = "auto",

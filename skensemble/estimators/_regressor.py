@@ -48,8 +48,10 @@ class NetRegressor(RegressorMixin, NetEstimator):
     loss : str, torch.nn.Module, its class, callable or None, default=None
         None is "squared_error"; "absolute_error" and "huber" are known too. A callable gets outputs and scaled targets
         and returns one number a row, or one a row and output.
-    l1, l2, mixup, cutmix, input_noise, weight_noise, augment, grad_clip, averaging, snapshots : default=off
+    l1, l2, mixup, cutmix, input_noise, weight_noise, augment, grad_clip, snapshots : default=off
         Regularizers, as in `NetClassifier`; mixed rows have mixed targets. Off is 0 or None.
+    averaging : {"swa", "ema", "auto"}, Averaging or None, default="auto"
+        As in `NetClassifier`: "ema" for a network for tables, else None.
     early_stopping : bool or "auto", default="auto"
         Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters; "auto" is
         False.
@@ -155,7 +157,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
         weight_noise: float | WeightNoise | None = 0.0,
         augment: str | Augmentation | Callable[..., Any] | None = None,
         grad_clip: float | None = None,
-        averaging: Literal["swa", "ema"] | Averaging | None = None,
+        averaging: Literal["swa", "ema", "auto"] | Averaging | None = "auto",
         snapshots: int | None = None,
         early_stopping: bool | Literal["auto"] = "auto",
         validation: Validation = "auto",

@@ -58,7 +58,7 @@ def rules_of(estimator, n_inputs, training):
     """
     noise, augment = as_weight_noise(estimator.weight_noise), estimator.augment
     augment = None if augment is None else as_augmentation(augment)
-    averaging = as_averaging(estimator.averaging)
+    averaging = as_averaging(training["averaging"])
     for spec in (noise, averaging, augment if isinstance(augment, Augmentation) else None):
         if spec is not None:
             spec.check()

@@ -1,7 +1,7 @@
 """How a network is trained where the estimator's parameters leave it open."""
 
 from skensemble.networks import as_network
-from skensemble.optimizers import Optimizer
+from skensemble.optimizers import Optimizer, as_optimizer
 
 # What "auto" is for a network that has no wishes of its own.
 _USUAL = {
@@ -13,6 +13,7 @@ _USUAL = {
     "validation": "split",
     "n_iter_no_change": 10,
     "label_smoothing": 0.0,
+    "averaging": None,
 }
 
 
@@ -35,8 +36,13 @@ def settled(estimator, n_rows):
     asked["optimizer"] = Optimizer(**asked["optimizer"])
     own = {name: getattr(estimator, name, 0.0) for name in asked}
     training = {name: asked[name] if is_auto(value) else value for name, value in own.items()}
-    if is_auto(estimator.early_stopping) and (estimator.snapshots or 0) > 1:
+    takes_snapshots = (estimator.snapshots or 0) > 1
+    if is_auto(estimator.early_stopping) and takes_snapshots:
         training["early_stopping"] = False  # each snapshot ends a cycle
+    if is_auto(estimator.averaging) and training["averaging"] is not None:
+        averages_itself = as_optimizer(training["optimizer"]).info.has_modes
+        if takes_snapshots or averages_itself:
+            training["averaging"] = None
     if not isinstance(training["validation"], str):
         training["validation"] = "own"
     return training
