@@ -1,7 +1,11 @@
 """Data that several test modules share."""
 
+import os
 import threading
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each of the processes that share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

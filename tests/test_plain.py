@@ -52,7 +52,7 @@ def initialised(nets):
         {"callbacks": [LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)]},
         {"callbacks": [EpochScoring("roc_auc", name="auc", lower_is_better=False)]},
     ],
-    ids=str,
+    ids=["defaults", "all rows", "adam", "sgd", "logits", "early stopping", "schedule", "scoring"],
 )
 def test_together_equals_one_by_one(settings):
     one_by_one, nets = both_ways(lambda: [classifier(lr, **settings) for lr in (0.05, 0.1, 0.1)])
