@@ -182,8 +182,7 @@ class NetEstimator(KnownNames, BaseEstimator, metaclass=ABCMeta):
             epochs = self.training_["max_epochs"]
         else:  # rows are gone through once more, by whoever knows when to stop
             self.training_ |= {"max_epochs": epochs, "early_stopping": False}
-            for_whole_trainings = [name for name in ("lr_schedule", "averaging") if is_auto(getattr(self, name))]
-            self.training_ |= dict.fromkeys(for_whole_trainings)
+            self.training_ |= {name: None for name in ("lr_schedule", "averaging") if is_auto(getattr(self, name))}
         job = self._make_job(X, y, sample_weight, go_on, epochs, classes, init_score)
         train(job, held_bytes=X.nbytes)
         self.net_ = job.net
@@ -225,11 +224,8 @@ class NetEstimator(KnownNames, BaseEstimator, metaclass=ABCMeta):
             net = self._new_net(X, train_rows, weight, stream)
         else:
             self._renew(net)
-        net.rules_, net.averaging_, net.n_cycles_ = (
-            rules,
-            as_averaging(self.training_["averaging"]),
-            self.snapshots or 1,
-        )
+        net.rules_, net.averaging_ = rules, as_averaging(self.training_["averaging"])
+        net.n_cycles_ = self.snapshots or 1
         table, offset = self._table(net, X, target, weight, offset)
         train_rows, valid_rows = (torch.from_numpy(rows).to(net.device) for rows in (train_rows, valid_rows))
         valid = Rows(*table, valid_rows, offset) if len(valid_rows) else None
