@@ -1,6 +1,6 @@
 """What decides the defaults of `TabularNetwork`: bags of a few networks on parts of real tables, against trees.
 
-    OMP_NUM_THREADS=1 python benchmarks/tabular.py [--splits 0 1 2] [--rows 1500] [--results FILE] [SET ...]
+    OMP_NUM_THREADS=1 python benchmarks/tabular.py [--splits 0 1] [--rows 1500] [--share 0.9] [--results FILE] [SET ...]
 
 Prints a table in Markdown: log loss in nats, or RMSE over the standard deviation of the target, on three tenths of the
 rows, the mean of the splits; then geometric means of the ratios to HistGradientBoosting and to the defaults, the latter
@@ -47,13 +47,20 @@ CHANGES = {  # parameters of the network, of the estimator and of the bag that d
     "periodic": ({"embedding": "periodic"}, {}, {}),
     "both embeddings": ({"embedding": "both"}, {}, {}),
     "no dropout": ({"dropout": 0.0}, {}, {}),
+    "dropout 0.2": ({"dropout": 0.2}, {}, {}),
     "both, no dropout": ({"embedding": "both", "dropout": 0.0}, {}, {}),
     "width 256": ({"hidden_sizes": (256, 256)}, {}, {}),
     "three layers": ({"hidden_sizes": (128, 128, 128)}, {}, {}),
     "silu": ({"activation": "silu"}, {}, {}),
     "all epochs": ({}, FULL, {}),
     "lr 0.003": ({}, {"lr": 0.003}, {}),
+    "lr 0.005": ({}, {"lr": 0.005}, {}),
+    "lr 0.02": ({}, {"lr": 0.02}, {}),
+    "constant lr": ({}, {"lr_schedule": "constant"}, {}),
+    "batches of 32": ({}, {"batch_size": 32}, {}),
     "weight decay 0.01": ({}, {"optimizer": ske.Optimizer("adamw", lr=0.01, weight_decay=0.01)}, {}),
+    "weight decay 0.3": ({}, {"optimizer": ske.Optimizer("adamw", lr=0.01, weight_decay=0.3)}, {}),
+    "patience 8": ({}, {"n_iter_no_change": 8}, {}),
     "patience 32": ({}, {"n_iter_no_change": 32}, {}),
     "128 epochs": ({}, {"max_epochs": 128}, {}),
     "8 heads, no bag": ({"n_heads": 8, "sharing": "mini"}, {}, None),
@@ -84,13 +91,14 @@ def trees(kind, X):
     return make_pipeline(make_column_transformer((encoder, words), remainder=SimpleImputer()), kind)
 
 
-def models(name, X, n_members):
-    """Yield names and models."""
+def models(name, X, n_members, share=None):
+    """Yield names and models; with a share, bags draw that much of the rows where they say nothing else."""
     regression = name in REGRESSION
     words = list(X.select_dtypes(exclude="number"))
     boosting = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     forest = RandomForestRegressor if regression else RandomForestClassifier
     net, bag = (ske.NetRegressor, BaggingRegressor) if regression else (ske.NetClassifier, BaggingClassifier)
+    usual = {} if share is None else {"bootstrap": False, "max_samples": share}
     yield "HistGradientBoosting", trees(boosting(random_state=0), X)
     yield "RandomForest", trees(forest(200, random_state=0), X)
     one_hot = make_column_transformer(
@@ -99,7 +107,7 @@ def models(name, X, n_members):
     yield "mlp", make_pipeline(one_hot, bag(net("mlp", random_state=0), n_members, random_state=0))
     for change, (of_network, of_estimator, of_bag) in CHANGES.items():
         one = net(ske.TabularNetwork(**of_network), random_state=0, **of_estimator)
-        yield change, one if of_bag is None else bag(one, n_members, random_state=0, **of_bag)
+        yield change, one if of_bag is None else bag(one, n_members, random_state=0, **{**usual, **of_bag})
 
 
 def error(model, X, y, regression):
@@ -114,13 +122,14 @@ def main():
     parser.add_argument("--splits", type=int, nargs="*", default=(0, 1, 2))
     parser.add_argument("--rows", type=int, default=1500)
     parser.add_argument("--members", type=int, default=4)
+    parser.add_argument("--share", type=float, help="of the rows for each network, instead of a bootstrap")
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()
     found = json.loads(arguments.results.read_text()) if arguments.results and arguments.results.exists() else {}
     for split, name in itertools.product(arguments.splits, arguments.sets):
         X, X_test, y, y_test = load(name, arguments.rows, split)
-        for label, model in models(name, X, arguments.members):
+        for label, model in models(name, X, arguments.members, arguments.share):
             of_splits = found.setdefault(name, {}).setdefault(label, {})
             if str(split) in of_splits or (arguments.only and label not in arguments.only):
                 continue
