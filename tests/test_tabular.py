@@ -442,7 +442,7 @@ def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
     X, y = load_iris(return_X_y=True)
     net = NetClassifier("tabular", random_state=0).fit(X, y)
     asked = TabularNetwork().training(len(X))
-    told = {**asked, "validation": "split", "label_smoothing": 0.0}
+    told = {**asked, "validation": "split"}
     assert {**net.training_, "optimizer": net.training_["optimizer"].get_params()} == told
     assert net.best_epoch_ <= net.n_iter_ <= asked["max_epochs"]
     assert len(net.validation_indices_) == 15
@@ -505,6 +505,30 @@ def test_networks_for_tables_predict_with_averaged_weights_unless_told_otherwise
     slower = clone(net).set_params(averaging__decay=0.5).fit(X, y)
     assert slower.averaging.get_params() == {"kind": "ema", "start": 0.75, "decay": 0.5}
     assert slower.training_["averaging"] is slower.averaging
+
+
+def test_networks_for_tables_smooth_labels_as_by_ten_more_rows_unless_told_otherwise():
+    X, y = load_iris(return_X_y=True)
+    net = NetClassifier("tabular", max_epochs=4, early_stopping=False, random_state=0)
+    smoothed, same, named, hard, own = (
+        clone(net).set_params(**params).fit(X, y)
+        for params in (
+            {},
+            {"label_smoothing": 10 / 150},
+            {"loss": "cross_entropy"},
+            {"label_smoothing": 0.0},
+            {"loss": torch.nn.CrossEntropyLoss},
+        )
+    )
+    assert [one.training_["label_smoothing"] for one in (smoothed, same, named, hard, own)] == [1 / 15] * 3 + [0.0] * 2
+    for one, other in ((smoothed, same), (smoothed, named), (hard, own)):
+        np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    assert np.abs(smoothed.predict_proba(X) - hard.predict_proba(X)).max() > 1e-3
+    assert [TabularNetwork().training(n)["label_smoothing"] for n in (20, 100, 10**4)] == [0.1, 0.1, 0.001]
+    assert clone(net).partial_fit(X, y, classes=range(3)).training_["label_smoothing"] == 0.0
+    with ske.fused() as fusion:
+        cross_validate(net, X, y, cv=4)  # folds of 112 and 113 rows
+    assert [stack.n_members for stack in fusion.stacks] == [4]
 
 
 def test_partial_fit_keeps_its_learning_rate():

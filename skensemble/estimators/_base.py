@@ -26,7 +26,7 @@ from skensemble.estimators._columns import n_codes, validated
 from skensemble.estimators._parts import check_module, own_callbacks
 from skensemble.estimators._rows import offset_of, split, weights_of
 from skensemble.estimators._rules import image_shape, rules_of
-from skensemble.estimators._training import is_auto, settled
+from skensemble.estimators._training import OFF, is_auto, settled
 from skensemble.networks import as_network
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import WeightNoise, as_weight_noise
@@ -182,7 +182,7 @@ class NetEstimator(KnownNames, BaseEstimator, metaclass=ABCMeta):
             epochs = self.training_["max_epochs"]
         else:  # rows are gone through once more, by whoever knows when to stop
             self.training_ |= {"max_epochs": epochs, "early_stopping": False}
-            self.training_ |= {name: None for name in ("lr_schedule", "averaging") if is_auto(getattr(self, name))}
+            self.training_ |= {name: off for name, off in OFF.items() if is_auto(getattr(self, name, off))}
         job = self._make_job(X, y, sample_weight, go_on, epochs, classes, init_score)
         train(job, held_bytes=X.nbytes)
         self.net_ = job.net

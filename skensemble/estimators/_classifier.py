@@ -64,7 +64,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         the optimizer its `weight_decay`.
     label_smoothing : float or "auto", default="auto"
         Share of a row's target, in [0, 1), that goes to all classes alike in training (Szegedy et al. 2016, section 7);
-        "auto" is 0.
+        "auto" is 0; for a network for tables ``min(0.1, 10 / n_samples)``, but not in `partial_fit` or with a loss of
+        the user's own.
     mixup : float, default=0.0
         Parameter alpha of mixup: each row of a batch and its target are mixed with the next one's, a share drawn for
         each batch from Beta(alpha, alpha) staying its own (Zhang et al. 2018, equation 1).

@@ -103,7 +103,7 @@ def _check_pairs(estimator, rules, training):
         )
     if rules.label_smoothing and not _can_be_smoothed(estimator.loss):
         raise ValueError(
-            "label_smoothing is for the cross entropy, with no weights or ignored class of its own. Got "
+            "label_smoothing is for the cross entropy, with no weights, ignored class or smoothing of its own. Got "
             f"loss={estimator.loss!r}; set loss to None or label_smoothing to 0."
         )
     mixes = "mixup" if rules.mixup else "cutmix" if rules.cutmix else None
@@ -122,7 +122,7 @@ def _check_pairs(estimator, rules, training):
 
 def _can_be_smoothed(loss):
     if isinstance(loss, nn.CrossEntropyLoss):
-        return loss.weight is None and loss.ignore_index < 0
+        return loss.weight is None and loss.ignore_index < 0 and not loss.label_smoothing
     return loss in _SMOOTHED or isinstance(loss, nn.BCEWithLogitsLoss)
 
 

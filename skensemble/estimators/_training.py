@@ -16,6 +16,10 @@ _USUAL = {
     "averaging": None,
 }
 
+# What "auto" is in `partial_fit`, which knows neither how many rows nor how many epochs there will be.
+OFF = {"lr_schedule": None, "averaging": None, "label_smoothing": 0.0}
+_CROSS_ENTROPIES = (None, "cross_entropy", "binary_cross_entropy")
+
 
 def settled(estimator, n_rows):
     """What training follows: the estimator's parameters, and where they are "auto" what its network asks for.
@@ -43,6 +47,8 @@ def settled(estimator, n_rows):
         averages_itself = as_optimizer(training["optimizer"]).info.has_modes
         if takes_snapshots or averages_itself:
             training["averaging"] = None
+    if is_auto(own["label_smoothing"]) and estimator.loss not in _CROSS_ENTROPIES:
+        training["label_smoothing"] = 0.0  # another loss may have no such thing, or one of its own
     if not isinstance(training["validation"], str):
         training["validation"] = "own"
     return training

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from skensemble._layers import ScaledNetwork
 from skensemble._random import Stream, draw_normals, draw_of_step
@@ -215,7 +214,9 @@ class Regularization:
             losses = row_losses(output, y)
             if self._smooths and not y.is_floating_point():
                 heads = output.unflatten(-1, (self.rules[0].n_heads, -1))
-                losses = torch.lerp(losses, -F.log_softmax(heads, -1).mean((-1, -2)), share)
+                of_the_class = heads.gather(-1, y[..., None, None].expand(*heads.shape[:-1], 1)).squeeze(-1)
+                # the cross entropy of all classes alike is that of the one, and by so much more
+                losses = losses + share * (of_the_class - heads.mean(-1)).mean(-1)
             total = total + weight * losses
         return total
 
