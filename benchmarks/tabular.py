@@ -70,6 +70,11 @@ CHANGES = {  # parameters of the network, of the estimator and of the bag that d
     "nine tenths, no average": ({}, {"averaging": None}, {"bootstrap": False, "max_samples": 0.9}),
     "one network": ({}, {}, None),
     "one network, no average": ({}, {"averaging": None}, None),
+    **{
+        f"{which}labels smoothed by {n_more} rows": ({}, {"label_smoothing": n_more}, of_bag)
+        for which, of_bag in (("", {}), ("one network, ", None))
+        for n_more in (0, 3, 30)
+    },
 }
 
 
@@ -106,6 +111,10 @@ def models(name, X, n_members, share=None):
     )
     yield "mlp", make_pipeline(one_hot, bag(net("mlp", random_state=0), n_members, random_state=0))
     for change, (of_network, of_estimator, of_bag) in CHANGES.items():
+        if "label_smoothing" in of_estimator:
+            if regression:
+                continue
+            of_estimator = {"label_smoothing": min(0.1, of_estimator["label_smoothing"] / len(X))}
         one = net(ske.TabularNetwork(**of_network), random_state=0, **of_estimator)
         yield change, one if of_bag is None else bag(one, n_members, random_state=0, **{**usual, **of_bag})
 

@@ -128,7 +128,7 @@ X, y = load_digits(return_X_y=True)
 
 def fit(name, seed):
     """A network trained by an optimizer, with its losses on the rows of one draw."""
-    net = NetClassifier(optimizer=name, max_epochs=EPOCHS, random_state=seed)
+    net = NetClassifier("mlp", optimizer=name, max_epochs=EPOCHS, random_state=seed)
     return net.set_params(early_stopping=True, validation_fraction=0.25, n_iter_no_change=EPOCHS).fit(X, y)
 
 

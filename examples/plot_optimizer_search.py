@@ -26,7 +26,7 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
 optimizers = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamp"]
 search = GridSearchCV(
-    NetClassifier(max_epochs=20, random_state=0),
+    NetClassifier("mlp", max_epochs=20, random_state=0),
     {"optimizer": optimizers},
     cv=StratifiedKFold(3, shuffle=True, random_state=0),
 )

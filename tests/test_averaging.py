@@ -276,7 +276,9 @@ def test_mean_probabilities_of_labels_have_finite_logarithms():
 
 
 def test_numbers_are_predicted_by_their_mean():
-    params = {name: value for name, value in NET.get_params(deep=False).items() if name in NetRegressor().get_params()}
+    params = {
+        name: value for name, value in NET.get_params(deep=False).items() if name in NetRegressor("mlp").get_params()
+    }
     net = NetRegressor(**params).set_params(lr=0.05, snapshots=4).fit(XR, YR)
     members = np.stack([outputs_of(module, XR) for module in net.snapshots_])
     assert np.abs(members[0] - members[1]).max() > 1e-3

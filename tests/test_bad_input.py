@@ -19,11 +19,11 @@ T = 2 * X[:, 0]
 
 
 def net(**settings):
-    return ske.NetClassifier(max_epochs=2, random_state=0, **settings)
+    return ske.NetClassifier(**{"network": "mlp", "max_epochs": 2, "random_state": 0, **settings})
 
 
 def regressor(**settings):
-    return ske.NetRegressor(max_epochs=2, random_state=0, **settings)
+    return ske.NetRegressor(**{"network": "mlp", "max_epochs": 2, "random_state": 0, **settings})
 
 
 def stopping(validation="split", **settings):

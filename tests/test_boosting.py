@@ -461,7 +461,7 @@ def test_rows_are_vouched_for_in_a_sequence_and_nowhere_else():
 def test_parameters_are_looked_at_again_where_they_may_have_changed():
     X, y = load_diabetes(return_X_y=True)
     booster = BoostingRegressor([NetRegressor(**SMALL), NetRegressor(**SMALL)], 2, warm_start=True, random_state=0)
-    booster.fit(X, y).set_params(n_estimators=4, estimator=[NetRegressor(**SMALL), NetRegressor(tol="no")])
+    booster.fit(X, y).set_params(n_estimators=4, estimator=[NetRegressor(**SMALL), NetRegressor("mlp", tol="no")])
     with pytest.raises(ValueError, match="'tol' parameter of NetRegressor"):
         booster.fit(X, y)
     Spy.unseen.clear()

@@ -30,8 +30,8 @@ def _expected_to_fail(estimator):
     return _ROUNDING if isinstance(estimator, NetClassifier) else {}
 
 
-@parametrize_with_checks([NetClassifier(), NetRegressor()], expected_failed_checks=_expected_to_fail)
-def test_defaults(estimator, check):
+@parametrize_with_checks([NetClassifier("mlp"), NetRegressor("mlp")], expected_failed_checks=_expected_to_fail)
+def test_plain_networks(estimator, check):
     check(estimator)
 
 
@@ -46,10 +46,8 @@ _OTHER_MASKS = {
 }
 
 
-@parametrize_with_checks(
-    [NetClassifier("tabular"), NetRegressor("tabular")], expected_failed_checks=lambda estimator: _OTHER_MASKS
-)
-def test_tables(estimator, check):
+@parametrize_with_checks([NetClassifier(), NetRegressor()], expected_failed_checks=lambda estimator: _OTHER_MASKS)
+def test_defaults(estimator, check):
     check(estimator)
 
 

@@ -108,7 +108,7 @@ def test_a_new_target_is_inside_as_often_as_promised():
 def test_intervals_of_members_are_too_narrow_for_targets_and_these_are_not():
     X, y = make_friedman1(400, noise=2.0, random_state=0)
     with ske.fused():
-        net = ske.NetRegressor(max_epochs=30, lr=0.02)
+        net = ske.NetRegressor("mlp", max_epochs=30, lr=0.02)
         bag = BaggingRegressor(net, 12, random_state=0).fit(X[:200], y[:200])
     lower, upper = conformal_intervals(bag, X[:200], y[:200], X[200:], alpha=0.1)
     own_lower, own_upper = ske.uncertainty(bag, X[200:]).interval(0.9)

@@ -48,7 +48,7 @@ def test_pairs_are_the_points_of_a_kappa_error_diagram(bag, classes3):
 
 
 def ensembles():
-    net = ske.NetClassifier(max_epochs=3, lr=0.05)
+    net = ske.NetClassifier("mlp", max_epochs=3, lr=0.05)
     yield "bag", BaggingClassifier(TREE, 6, random_state=0)
     yield "networks", BaggingClassifier(net, 3, random_state=0)
     yield "samme", ske.BoostingClassifier(TREE, 6, random_state=0)

@@ -108,7 +108,7 @@ def test_epochs_reach_into_a_bag_and_several_outputs(iris, numbers):
     assert found.train.shape == (2, 1)
     assert 0 < found.train.mean() <= 1
     both = np.column_stack([numbers[1], numbers[0][:, 0]])
-    found = generalization_gap(NetRegressor(max_epochs=2), numbers[0], both, values=[1, 2], cv=2, random_state=0)
+    found = generalization_gap(NetRegressor("mlp", max_epochs=2), numbers[0], both, values=[1, 2], cv=2, random_state=0)
     assert (found.train[:, 1] < found.train[:, 0]).all()
 
 
@@ -201,7 +201,7 @@ def test_a_sequence_that_ends_early_keeps_its_last_error(numbers):
 
 
 def test_boosting_of_networks_for_numbers(numbers):
-    boosting = BoostingRegressor(NetRegressor(max_epochs=3), n_estimators=3, method="gradient", random_state=0)
+    boosting = BoostingRegressor(NetRegressor("mlp", max_epochs=3), n_estimators=3, method="gradient", random_state=0)
     found = generalization_gap(boosting, *numbers, over="members", cv=2, random_state=0)
     assert found.train.shape == (2, 3)
     assert len(np.unique(found.train)) == 6

@@ -173,7 +173,9 @@ def test_sums_of_scores_are_read_as_their_later_stages(words, numbers):
     others = GradientBoostingClassifier(n_estimators=5).fit(X, y)
     assert member_predictions(others, X).predictions.shape == (3, 150, 3)
     X, y = numbers
-    booster = ske.BoostingRegressor(ske.NetRegressor(max_epochs=2), 4, method="stagewise", random_state=0).fit(X, y)
+    booster = ske.BoostingRegressor(ske.NetRegressor("mlp", max_epochs=2), 4, method="stagewise", random_state=0).fit(
+        X, y
+    )
     members = member_predictions(booster, X)
     np.testing.assert_array_equal(members.predictions[..., 0], list(booster.staged_predict(X))[2:])
     others = HistGradientBoostingRegressor(max_iter=5, max_depth=2).fit(X, y)
@@ -188,17 +190,17 @@ def test_one_round_is_one_stage(numbers):
 
 def test_snapshots_are_members(words, numbers):
     X, y = words
-    net = ske.NetClassifier(max_epochs=6, snapshots=3, lr=0.05, random_state=0).fit(X, y)
+    net = ske.NetClassifier("mlp", max_epochs=6, snapshots=3, lr=0.05, random_state=0).fit(X, y)
     members = member_predictions(net, X)
     assert len(members.predictions) == 3
     assert np.ptp(members.predictions, axis=0).max() > 0.05
     np.testing.assert_allclose(members.mean, net.predict_proba(X), atol=1e-6)
     assert len(net.snapshots_) == 3
     X, y = numbers
-    net = ske.NetRegressor(max_epochs=6, snapshots=3, random_state=0).fit(X, y)
+    net = ske.NetRegressor("mlp", max_epochs=6, snapshots=3, random_state=0).fit(X, y)
     np.testing.assert_allclose(member_predictions(net, X).mean[:, 0], net.predict(X), rtol=1e-5)
     with pytest.raises(ValueError, match="a network with snapshots"):
-        member_predictions(ske.NetRegressor(max_epochs=1).fit(X, y), X)
+        member_predictions(ske.NetRegressor("mlp", max_epochs=1).fit(X, y), X)
 
 
 def test_folds_may_lack_classes():
@@ -225,7 +227,7 @@ def test_a_row_may_have_several_labels(rng):
     assert members.multilabel
     assert members.classes.tolist() == [0, 1, 2]
     np.testing.assert_allclose(members.mean, np.stack([p[:, 1] for p in forest.predict_proba(X)], axis=1))
-    nets = [ske.NetClassifier(max_epochs=2, random_state=seed).fit(X, Y) for seed in range(2)]
+    nets = [ske.NetClassifier("mlp", max_epochs=2, random_state=seed).fit(X, Y) for seed in range(2)]
     members = member_predictions(nets, X)
     assert members.multilabel
     np.testing.assert_allclose(members.predictions, [net.predict_proba(X) for net in nets], atol=1e-6)
@@ -239,7 +241,7 @@ def test_a_row_may_have_several_labels(rng):
 def test_networks_of_an_ensemble_predict_as_one_stack(words, monkeypatch):
     X, y = words
     with ske.fused():
-        bag = BaggingClassifier(ske.NetClassifier(max_epochs=2), 4, random_state=0).fit(X, y)
+        bag = BaggingClassifier(ske.NetClassifier("mlp", max_epochs=2), 4, random_state=0).fit(X, y)
     from skensemble.training import _work
 
     groups = []
@@ -313,7 +315,7 @@ def test_rows_are_checked_as_the_ensemble_checks_them(words):
 def test_inside_the_tasks_of_others(words):
     X, y = words
     with ske.fused():
-        bag = BaggingClassifier(ske.NetClassifier(max_epochs=2), 3, random_state=0).fit(X, y)
+        bag = BaggingClassifier(ske.NetClassifier("mlp", max_epochs=2), 3, random_state=0).fit(X, y)
         found = Parallel()(delayed(member_predictions)(bag, X[k : k + 50]) for k in (0, 50, 100))
     together = np.concatenate([members.predictions for members in found], axis=1)
     np.testing.assert_allclose(together, member_predictions(bag, X).predictions, atol=1e-6)

@@ -74,14 +74,14 @@ def test_epoch_scoring():
         EpochScoring("neg_log_loss", name="valid_log_loss", lower_is_better=False),
     ]
     before = torch.get_rng_state()
-    clf = NetClassifier(callbacks=scorings, early_stopping=True, max_epochs=15, **QUICK).fit(X, Y)
+    clf = NetClassifier("mlp", callbacks=scorings, early_stopping=True, max_epochs=15, **QUICK).fit(X, Y)
     assert torch.equal(before, torch.get_rng_state())
     accuracy = clf.net_.history[:, "train_accuracy"]
     assert len(accuracy) == 15
     assert accuracy[-1] > 0.9 > accuracy[0]
     np.testing.assert_allclose(clf.net_.history[:, "valid_log_loss"], clf.validation_scores_, rtol=1e-4)
     reg = NetRegressor(
-        callbacks=[EpochScoring("r2", lower_is_better=False)], early_stopping=True, max_epochs=10, **QUICK
+        "mlp", callbacks=[EpochScoring("r2", lower_is_better=False)], early_stopping=True, max_epochs=10, **QUICK
     ).fit(X, Y)
     assert reg.net_.history[-1, "r2"] > reg.net_.history[0, "r2"]
 
@@ -99,16 +99,16 @@ def test_batch_scoring(state_bytes):
 
 def test_skorch_s_early_stopping():
     stop = EarlyStopping(monitor="train_loss", patience=2, threshold=10.0, threshold_mode="abs", sink=lambda text: None)
-    clf = NetClassifier(callbacks=[stop], max_epochs=20, **QUICK).fit(X, Y)
+    clf = NetClassifier("mlp", callbacks=[stop], max_epochs=20, **QUICK).fit(X, Y)
     assert clf.n_iter_ == 2 or clf.n_iter_ == 3
     watching = EarlyStopping(patience=2, threshold=10.0, threshold_mode="abs", sink=lambda text: None)
-    assert NetClassifier(callbacks=[watching], early_stopping=True, **QUICK).fit(X, Y).n_iter_ <= 3
+    assert NetClassifier("mlp", callbacks=[watching], early_stopping=True, **QUICK).fit(X, Y).n_iter_ <= 3
 
 
 @pytest.mark.parametrize("monitor", ["valid_loss_best", None, "train_loss_best"])
 def test_checkpoint(tmp_path, monitor):
     checkpoint = Checkpoint(dirname=str(tmp_path), monitor=monitor)
-    clf = NetClassifier(callbacks=[checkpoint], early_stopping=True, max_epochs=4, **QUICK).fit(X, Y)
+    clf = NetClassifier("mlp", callbacks=[checkpoint], early_stopping=True, max_epochs=4, **QUICK).fit(X, Y)
     saved = torch.load(tmp_path / "params.pt", weights_only=True)
     assert saved.keys() == clf.module_.state_dict().keys()
     if monitor == "valid_loss_best":
@@ -119,7 +119,9 @@ def test_checkpoint(tmp_path, monitor):
 def test_checkpoint_loads_the_best_epoch(tmp_path):
     rng = np.random.default_rng(0)
     checkpoint = Checkpoint(dirname=str(tmp_path), monitor="train_loss_best", load_best=True)
-    reg = NetRegressor(optimizer="sgd", lr=0.9, callbacks=[checkpoint], max_epochs=8, batch_size=20, random_state=0)
+    reg = NetRegressor(
+        "mlp", optimizer="sgd", lr=0.9, callbacks=[checkpoint], max_epochs=8, batch_size=20, random_state=0
+    )
     reg.fit(X, rng.normal(size=150))
     saved = torch.load(tmp_path / "params.pt", weights_only=True)
     assert all(torch.equal(saved[name], value) for name, value in reg.module_.state_dict().items())
@@ -127,7 +129,12 @@ def test_checkpoint_loads_the_best_epoch(tmp_path):
 
 def test_lr_scheduler():
     clf = NetClassifier(
-        optimizer="sgd", callbacks=[LRScheduler(StepLR, step_size=2, gamma=0.1)], lr=0.5, max_epochs=4, random_state=0
+        "mlp",
+        optimizer="sgd",
+        callbacks=[LRScheduler(StepLR, step_size=2, gamma=0.1)],
+        lr=0.5,
+        max_epochs=4,
+        random_state=0,
     ).fit(X, Y)
     np.testing.assert_allclose(clf.net_.history[:, "event_lr"], [0.5, 0.5, 0.05, 0.05])
 
@@ -135,7 +142,7 @@ def test_lr_scheduler():
 def test_gradient_clipping_changes_steps(state_bytes):
     settings = {"optimizer": "sgd", "max_epochs": 1, "batch_size": "full", **QUICK}
     initial, plain, clipped = (
-        NetClassifier(**{**settings, **more}).fit(X, Y).module_.state_dict()
+        NetClassifier("mlp", **{**settings, **more}).fit(X, Y).module_.state_dict()
         for more in ({"lr": 0}, {}, {"callbacks": [GradientNormClipping(1e-3)]})
     )
     steps = [
@@ -155,7 +162,7 @@ def test_callbacks_are_copied_for_every_fit():
             self.seen += 1
 
     counter = Counter()
-    clf = NetClassifier(callbacks=[counter, ("named", counter)], max_epochs=2, **QUICK).fit(X, Y).fit(X, Y)
+    clf = NetClassifier("mlp", callbacks=[counter, ("named", counter)], max_epochs=2, **QUICK).fit(X, Y).fit(X, Y)
     assert counter.seen == 0
     assert dict(clf.net_.callbacks_)["named"].seen == 2
     assert len(cross_val_score(clf, X, Y, cv=2)) == 2
@@ -165,7 +172,7 @@ def test_callbacks_are_copied_for_every_fit():
 
 
 def test_net_is_skorch_s():
-    clf, reg = (kind(max_epochs=3, **QUICK).fit(X, Y) for kind in (NetClassifier, NetRegressor))
+    clf, reg = (kind("mlp", max_epochs=3, **QUICK).fit(X, Y) for kind in (NetClassifier, NetRegressor))
     assert isinstance(clf.net_, NeuralNetClassifier)
     assert isinstance(reg.net_, NeuralNetRegressor)
     rows = X.astype(np.float32)
@@ -175,13 +182,13 @@ def test_net_is_skorch_s():
     np.testing.assert_allclose(reg.net_.predict(rows)[:, 0], scaled, rtol=1e-4, atol=1e-6)
     assert clf.net_.history[:, "train_loss"] == clf.loss_curve_
     assert clf.net_.module_ is clf.module_
-    labels = NetClassifier(max_epochs=3, **QUICK).fit(X, np.eye(3, dtype=int)[Y])
+    labels = NetClassifier("mlp", max_epochs=3, **QUICK).fit(X, np.eye(3, dtype=int)[Y])
     np.testing.assert_allclose(labels.net_.predict_proba(rows), labels.predict_proba(X), rtol=1e-5)
 
 
 @pytest.mark.parametrize("verbose", [0, 1])
 def test_verbose_prints_a_line_an_epoch(capsys, verbose):
-    NetClassifier(verbose=verbose, early_stopping=True, max_epochs=3, **QUICK).fit(X, Y)
+    NetClassifier("mlp", verbose=verbose, early_stopping=True, max_epochs=3, **QUICK).fit(X, Y)
     printed = capsys.readouterr().out
     assert (printed.count("\n") >= 4) if verbose else printed == ""
 
@@ -207,7 +214,7 @@ def test_going_on_equals_one_long_fit(kind, optimizer, state_bytes):
 
 
 def test_without_warm_start_a_fit_begins_anew(state_bytes):
-    clf = NetClassifier(max_epochs=2, **QUICK).fit(X, Y)
+    clf = NetClassifier("mlp", max_epochs=2, **QUICK).fit(X, Y)
     once = state_bytes(clf.module_)
     assert state_bytes(clf.fit(X, Y).module_) == once
     assert clf.n_iter_ == 2
@@ -218,7 +225,7 @@ def test_without_warm_start_a_fit_begins_anew(state_bytes):
 
 def test_going_on_follows_changed_settings(state_bytes):
     target = X[:, 0] * 2
-    reg = NetRegressor(warm_start=True, max_epochs=2, optimizer="sgd", **QUICK).fit(X, target)
+    reg = NetRegressor("mlp", warm_start=True, max_epochs=2, optimizer="sgd", **QUICK).fit(X, target)
     before = state_bytes(reg.module_)
     reg.set_params(lr=0.0).fit(X, target)
     assert state_bytes(reg.module_) == before
@@ -231,12 +238,12 @@ def test_going_on_follows_changed_settings(state_bytes):
 
 
 def test_going_on_wants_the_same_shapes():
-    clf = NetClassifier(warm_start=True, max_epochs=1, **QUICK).fit(X, Y)
+    clf = NetClassifier("mlp", warm_start=True, max_epochs=1, **QUICK).fit(X, Y)
     with pytest.raises(ValueError, match="features"):
         clf.fit(X[:, :3], Y)
     with pytest.raises(ValueError, match="Got also"):
         clf.fit(X, Y + 2)
-    reg = NetRegressor(warm_start=True, max_epochs=1, **QUICK).fit(X, Y)
+    reg = NetRegressor("mlp", warm_start=True, max_epochs=1, **QUICK).fit(X, Y)
     with pytest.raises(ValueError, match=r"1 targets of the first fit. Got 2"):
         reg.fit(X, X[:, :2])
     assert clf.fit(X[Y < 2], Y[Y < 2]).predict_proba(X).shape == (150, 3)
@@ -244,6 +251,6 @@ def test_going_on_wants_the_same_shapes():
 
 def test_going_on_with_early_stopping_keeps_the_validation_rows():
     settings = {"early_stopping": True, "warm_start": True, "max_epochs": 3, "lr": 0, "random_state": 0}
-    clf = NetClassifier(**settings).fit(X, Y).fit(X, Y)
+    clf = NetClassifier("mlp", **settings).fit(X, Y).fit(X, Y)
     assert clf.n_iter_ == len(clf.validation_scores_) == 6
     assert len(set(clf.validation_scores_)) == 1

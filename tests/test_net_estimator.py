@@ -39,7 +39,7 @@ class Dropped(nn.Module):
 
 def fitted(kind, **settings):
     """An estimator that is fitted on iris."""
-    return kind(**{**QUICK, **settings}).fit(*load_iris(return_X_y=True))
+    return kind(**{"network": "mlp", **QUICK, **settings}).fit(*load_iris(return_X_y=True))
 
 
 # ---- what goes in ----
@@ -101,12 +101,12 @@ def test_float64_networks_keep_every_digit(kind):
 def test_columns_without_spread_and_of_any_magnitude(kind):
     X, y = load_iris(return_X_y=True)
     odd = np.column_stack([X, np.zeros(150), np.full(150, 7.3), np.full(150, 1e30), np.full(150, 1e-30)])
-    estimator = kind(**QUICK).fit(odd, y)
+    estimator = kind("mlp", **QUICK).fit(odd, y)
     np.testing.assert_array_equal(estimator.module_.scaler.scale[4:], 1)
     assert np.isfinite(estimator._outputs(odd)).all()
-    plain = kind(**{**QUICK, "max_epochs": 20}).fit(X, y)
+    plain = kind("mlp", **{**QUICK, "max_epochs": 20}).fit(X, y)
     for magnitude in (1e-30, 1e30):
-        scaled = kind(**{**QUICK, "max_epochs": 20}).fit(X * magnitude, y)
+        scaled = kind("mlp", **{**QUICK, "max_epochs": 20}).fit(X * magnitude, y)
         np.testing.assert_allclose(scaled._outputs(X * magnitude), plain._outputs(X), rtol=0.01, atol=0.01)
 
 
@@ -116,9 +116,9 @@ def test_magnitudes_that_float32_lacks(kind, magnitude):
     X, y = load_iris(return_X_y=True)
     if magnitude > 1:
         with pytest.raises(ValueError, match=r"too large for float32.*float64"):
-            kind(**QUICK).fit(X * magnitude, y)
+            kind("mlp", **QUICK).fit(X * magnitude, y)
     else:
-        assert np.isfinite(kind(**QUICK).fit(X * magnitude, y)._outputs(X * magnitude)).all()
+        assert np.isfinite(kind("mlp", **QUICK).fit(X * magnitude, y)._outputs(X * magnitude)).all()
     double = kind(MLP(dtype="float64"), **QUICK)
     np.testing.assert_allclose(double.fit(X * magnitude, y)._outputs(X * magnitude), double.fit(X, y)._outputs(X))
 
@@ -127,16 +127,16 @@ def test_magnitudes_that_float32_lacks(kind, magnitude):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_missing_and_infinite_values(kind, bad):
     X, y = load_iris(return_X_y=True)
-    estimator = kind(**QUICK).fit(X, y)
+    estimator = kind("mlp", **QUICK).fit(X, y)
     X[3, 2] = bad
-    for method in (lambda: kind().fit(X, y), lambda: estimator.predict(X)):
+    for method in (lambda: kind("mlp").fit(X, y), lambda: estimator.predict(X)):
         with pytest.raises(ValueError, match=r"NaN|infinity"):
             method()
 
 
 @BOTH
 def test_one_row(kind):
-    np.testing.assert_allclose(kind(**QUICK).fit([[1.0, 2.0]], [1]).predict([[1.0, 2.0]]), [1], atol=0.5)
+    np.testing.assert_allclose(kind("mlp", **QUICK).fit([[1.0, 2.0]], [1]).predict([[1.0, 2.0]]), [1], atol=0.5)
 
 
 @BOTH
@@ -173,11 +173,11 @@ def test_predictions_do_not_depend_on_the_rows_beside(kind, n_rows):
 )
 def test_wrong_settings_say_what_is_right(settings, message):
     with pytest.raises(ValueError, match=message):
-        NetClassifier(**settings).fit(*load_iris(return_X_y=True))
+        NetClassifier(**{"network": "mlp", **settings}).fit(*load_iris(return_X_y=True))
 
 
 def test_nested_parameters_reach_specs_behind_strings():
-    clf = NetClassifier(optimizer="sgd").set_params(network__hidden_sizes=(3,), optimizer__momentum=0.9)
+    clf = NetClassifier("mlp", optimizer="sgd").set_params(network__hidden_sizes=(3,), optimizer__momentum=0.9)
     assert clf.network.hidden_sizes == (3,)
     assert clf.optimizer.settings == {"momentum": 0.9}
     assert clf.optimizer.get_params()["name"] == "sgd"
@@ -188,14 +188,14 @@ def test_nested_parameters_reach_specs_behind_strings():
     NetClassifier(original).set_params(network__hidden_sizes=(3,))
     assert original.hidden_sizes == (64, 64)
     with pytest.raises(ValueError, match=r"has no setting 'momentun'.*momentum"):
-        NetClassifier(optimizer="sgd").set_params(optimizer__momentun=0.9)
+        NetClassifier("mlp", optimizer="sgd").set_params(optimizer__momentun=0.9)
     with pytest.raises(ValueError, match="hidden_sizes"):
-        NetClassifier().set_params(network__hiden_sizes=(3,))
+        NetClassifier("mlp").set_params(network__hiden_sizes=(3,))
 
 
 def test_search_through_strings_changes_the_network():
     grid = {"network__hidden_sizes": [(2,), (5,)], "optimizer__momentum": [0.0, 0.9]}
-    search = GridSearchCV(NetClassifier(optimizer="sgd", **QUICK), grid, cv=2).fit(*load_iris(return_X_y=True))
+    search = GridSearchCV(NetClassifier("mlp", optimizer="sgd", **QUICK), grid, cv=2).fit(*load_iris(return_X_y=True))
     best = search.best_estimator_
     assert best.module_.network[0].out_features == search.best_params_["network__hidden_sizes"][0]
     assert best.net_.optimizer_.param_groups[0]["momentum"] == search.best_params_["optimizer__momentum"]
@@ -222,9 +222,9 @@ def test_wrong_output_shape_gives_both_shapes(kind):
 @BOTH
 def test_unfitted(kind):
     with pytest.raises(NotFittedError):
-        kind().predict([[0.0]])
+        kind("mlp").predict([[0.0]])
     with pytest.raises(NotFittedError):
-        _ = kind().module_
+        _ = kind("mlp").module_
 
 
 # ---- randomness ----

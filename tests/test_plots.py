@@ -207,7 +207,7 @@ def test_size_of_boosting_and_of_a_forest(wine, forest):
 
 def test_size_of_a_bag_of_networks(numbers):
     X, y = numbers
-    bag = BaggingRegressor(ske.NetRegressor(max_epochs=2, random_state=0), 3, random_state=0)
+    bag = BaggingRegressor(ske.NetRegressor("mlp", max_epochs=2, random_state=0), 3, random_state=0)
     with ske.fused():
         bag.fit(X, y)
     display = plots.EnsembleSizeDisplay.from_estimator(bag, X, y)
@@ -315,7 +315,7 @@ def test_calibration_curve_is_scikit_learns_and_counts_are_all_rows(wine, forest
 
 
 def test_landscape_of_a_network(numbers):
-    net = ske.NetRegressor(max_epochs=3, random_state=0).fit(*numbers)
+    net = ske.NetRegressor("mlp", max_epochs=3, random_state=0).fit(*numbers)
     display = plots.LossLandscapeDisplay.from_estimator(net, *numbers, n_points=5, random_state=0)
     found = ske.loss_landscape(net, *numbers, n_directions=2, n_points=5, random_state=0)
     np.testing.assert_allclose(display.loss, found.loss)

@@ -415,7 +415,7 @@ def test_what_is_drawn_by_default_can_be_set_and_keeps_to_the_optimizers_scale(n
         clone(estimator).set_params(**{name: v[0] if isinstance(v, list) else v.median() for name, v in space.items()})
         assert any("dropout" in name for name in space)
     assert default_distributions(GaussianNB()) == {}
-    assert set(default_distributions(ske.NetClassifier(optimizer="alig"))) == {
+    assert set(default_distributions(ske.NetClassifier("mlp", optimizer="alig"))) == {
         "network__hidden_sizes",
         "network__dropout",
         "l2",
@@ -515,11 +515,11 @@ def test_picks_are_logged(classes3, caplog):
 def test_on_untouched_rows_it_is_no_worse_than_the_candidate_that_a_search_would_take(name, real_data):
     if name == "digits":
         X, y = load_digits(return_X_y=True)
-        X, y, kind, net = X[:900], y[:900], ske.EnsembleSelectionClassifier, ske.NetClassifier(max_epochs=15)
+        X, y, kind, net = X[:900], y[:900], ske.EnsembleSelectionClassifier, ske.NetClassifier("mlp", max_epochs=15)
     else:
         frame = pd.read_parquet(real_data("concrete.parquet"))
         X, y = frame.iloc[:, :-1].to_numpy(float), frame.iloc[:, -1].to_numpy(float)
-        kind, net = ske.EnsembleSelectionRegressor, ske.NetRegressor(max_epochs=30)
+        kind, net = ske.EnsembleSelectionRegressor, ske.NetRegressor("mlp", max_epochs=30)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, random_state=0)
     selection = kind(net, n_candidates=8, cv=4, random_state=0).fit(X, y)
     best = int(np.argmax(selection.candidate_scores_))

@@ -280,7 +280,7 @@ def test_wrong_networks_and_targets_are_told(iris):
     labels = small_net().fit(X, np.column_stack([y > 0, y > 1]).astype(int))
     with pytest.raises(ValueError, match="2 labels of the fit as columns"):
         sharpness(labels, X, y)
-    both = NetRegressor(max_epochs=1).fit(X, X[:, :2])
+    both = NetRegressor("mlp", max_epochs=1).fit(X, X[:, :2])
     with pytest.raises(ValueError, match=r"2 targets of the fit\. Got 1"):
         sharpness(both, X, y)
     with torch.no_grad():

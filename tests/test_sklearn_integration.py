@@ -121,7 +121,7 @@ def test_grid_and_randomized_search(cancer):
         "lr": [1e-5, 0.02],
         "batch_size": [32, "full"],
     }
-    base = NetClassifier(max_epochs=8, random_state=0)
+    base = NetClassifier("mlp", max_epochs=8, random_state=0)
     for search in (
         GridSearchCV(base, {**space, "optimizer": ["adam"], "batch_size": [32]}, cv=2, scoring="neg_log_loss"),
         RandomizedSearchCV(base, {**space, "lr": [0.02]}, n_iter=4, cv=2, random_state=0, scoring="neg_log_loss"),

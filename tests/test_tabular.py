@@ -450,7 +450,7 @@ def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
     assert net.score(X, y) > 0.93
     own = NetClassifier("tabular", optimizer="sgd", max_epochs=3, batch_size=50, random_state=0).fit(X, y)
     assert (own.n_iter_, own.net_.batch_size, own.net_.info_.name) == (3, 50, "sgd")
-    usual = NetClassifier(max_epochs=3, random_state=0).fit(X, y)
+    usual = NetClassifier("mlp", max_epochs=3, random_state=0).fit(X, y)
     assert {**usual.training_, "optimizer": usual.training_["optimizer"].get_params()} == {
         "optimizer": {"name": "adam"},
         "lr_schedule": None,
@@ -488,7 +488,7 @@ def test_batches_grow_with_the_rows_and_are_those_of_folds_and_bootstraps():
 def test_settings_of_an_optimizer_that_is_left_open_can_be_set():
     net = NetRegressor("tabular").set_params(optimizer__weight_decay=0.5, network__n_heads=2)
     assert net.optimizer.get_params() == {**TabularNetwork().training(1)["optimizer"], "weight_decay": 0.5}
-    assert NetRegressor().set_params(optimizer__amsgrad=True).optimizer.get_params()["name"] == "adam"
+    assert NetRegressor("mlp").set_params(optimizer__amsgrad=True).optimizer.get_params()["name"] == "adam"
 
 
 def test_networks_for_tables_predict_with_averaged_weights_unless_told_otherwise():

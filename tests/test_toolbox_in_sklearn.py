@@ -145,7 +145,7 @@ def test_nested_parameters_from_plain_values(plain, nested, expected):
 
 def test_a_clone_shares_no_spec():
     noise = WeightNoise(0.1)
-    net, other = (NetClassifier(weight_noise=noise) for _ in range(2))
+    net, other = (NetClassifier("mlp", weight_noise=noise) for _ in range(2))
     net.set_params(weight_noise__std=0.5)
     assert (noise.std, other.weight_noise.std) == (0.1, 0.1)
 
@@ -154,7 +154,7 @@ def test_a_clone_shares_no_spec():
 def test_what_is_off_has_no_settings(name):
     setting = {"averaging": "decay", "augment": "max_angle"}[name]
     with pytest.raises(ValueError, match=f"{name} must be set before its settings.* Got {name}=None"):
-        NetClassifier().set_params(**{f"{name}__{setting}": 0.5})
+        NetClassifier("mlp").set_params(**{f"{name}__{setting}": 0.5})
 
 
 GRIDS = {

@@ -37,7 +37,7 @@ def test_an_epoch_is_every_row_once(monkeypatch, batch_size, n_batches):
     batches = []
     original = Rows.batch
     monkeypatch.setattr(Rows, "batch", lambda rows, index: batches.append(index) or original(rows, index))
-    clf = NetClassifier(batch_size=batch_size, **{**QUICK, "max_epochs": 2}).fit(X, Y)
+    clf = NetClassifier("mlp", batch_size=batch_size, **{**QUICK, "max_epochs": 2}).fit(X, Y)
     assert len(batches) == 2 * n_batches
     assert clf.n_iter_ == 2
     for epoch in (batches[:n_batches], batches[n_batches:]):
@@ -58,7 +58,7 @@ def test_batch_normalization_survives_a_batch_of_one_row(kind, batch_size, own):
 
 @BOTH
 def test_loss_curve_is_the_mean_over_rows(kind):
-    still = kind(lr=0, max_epochs=2, batch_size=64, random_state=0).fit(X, Y)
+    still = kind("mlp", lr=0, max_epochs=2, batch_size=64, random_state=0).fit(X, Y)
     np.testing.assert_allclose(still.loss_curve_, losses_of(still, np.arange(150), Y), rtol=1e-5)
 
 
@@ -80,7 +80,7 @@ def test_loss_curve_is_the_mean_over_rows(kind):
 )
 def test_losses_of_a_regressor(loss):
     target = 3 * X[:, 0] - X[:, 3]
-    reg = NetRegressor(loss=loss, lr=0.02, max_epochs=25, random_state=0).fit(X, target)
+    reg = NetRegressor("mlp", loss=loss, lr=0.02, max_epochs=25, random_state=0).fit(X, target)
     assert reg.score(X, target) > 0.9
     assert reg.loss_curve_[-1] < reg.loss_curve_[0] / 3
 
@@ -96,22 +96,22 @@ def test_losses_of_a_regressor(loss):
     ],
 )
 def test_losses_of_a_classifier(loss):
-    assert NetClassifier(loss=loss, lr=0.02, max_epochs=25, random_state=0).fit(X, Y).score(X, Y) > 0.9
+    assert NetClassifier("mlp", loss=loss, lr=0.02, max_epochs=25, random_state=0).fit(X, Y).score(X, Y) > 0.9
 
 
 def test_names_of_losses_are_torch_s():
     same = [("squared_error", nn.MSELoss), ("absolute_error", nn.L1Loss), ("huber", nn.SmoothL1Loss)]
     for name, loss in same:
-        named, given = (NetRegressor(loss=each, **QUICK).fit(X, Y).loss_curve_ for each in (name, loss))
+        named, given = (NetRegressor("mlp", loss=each, **QUICK).fit(X, Y).loss_curve_ for each in (name, loss))
         assert named == given
-    assert NetRegressor(loss="huber", **QUICK).fit(X, Y).loss_curve_ != named[::-1]
+    assert NetRegressor("mlp", loss="huber", **QUICK).fit(X, Y).loss_curve_ != named[::-1]
 
 
 def test_a_loss_that_is_one_number():
     with pytest.raises(ValueError, match=r"one number a row, of shape \(128,\).*Got shape \(\)"):
-        NetRegressor(loss=lambda output, target: ((output - target) ** 2).mean()).fit(X, Y)
+        NetRegressor("mlp", loss=lambda output, target: ((output - target) ** 2).mean()).fit(X, Y)
     with pytest.raises(ValueError, match=r"one number a row.*Got shape float"):
-        NetRegressor(loss=lambda output, target: 3.0).fit(X, Y)
+        NetRegressor("mlp", loss=lambda output, target: 3.0).fit(X, Y)
 
 
 @BOTH
@@ -133,7 +133,7 @@ def test_divergence_is_told():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         with pytest.raises(ValueError, match=r"The training loss is .* Lower lr"):
-            NetRegressor(optimizer="sgd", lr=1e18, max_epochs=10, random_state=0).fit(X, Y)
+            NetRegressor("mlp", optimizer="sgd", lr=1e18, max_epochs=10, random_state=0).fit(X, Y)
 
 
 # ---- learning rates ----
@@ -222,11 +222,11 @@ def test_early_stopping_keeps_the_best_epoch(kind, scale_inputs):
     rng = np.random.default_rng(0)
     y = np.where(rng.random(150) < 0.3, rng.integers(0, 3, 150), Y)
     settings = {"validation_fraction": 0.2, "n_iter_no_change": 5, "lr": 0.03, "random_state": 0}
-    estimator = kind(early_stopping=True, max_epochs=100, scale_inputs=scale_inputs, **settings).fit(X, y)
+    estimator = kind("mlp", early_stopping=True, max_epochs=100, scale_inputs=scale_inputs, **settings).fit(X, y)
     scores = np.array(estimator.validation_scores_)
     assert estimator.n_iter_ == len(scores) == len(estimator.loss_curve_) < 100
     assert estimator.best_epoch_ == scores.argmax() + 1 < estimator.n_iter_
-    held_out = held_out_rows(kind(early_stopping=True, max_epochs=1, **settings), y)
+    held_out = held_out_rows(kind("mlp", early_stopping=True, max_epochs=1, **settings), y)
     assert len(held_out) == 30
     np.testing.assert_allclose(losses_of(estimator, held_out, y), -scores.max(), rtol=1e-4)
     if kind is NetClassifier:
@@ -250,20 +250,22 @@ def held_out_rows(estimator, y):
 def test_early_stopping_waits_as_long_as_told():
     settings = {"early_stopping": True, "lr": 0, "max_epochs": 50, "random_state": 0}
     for patience in (1, 7):
-        clf = NetClassifier(n_iter_no_change=patience, **settings).fit(X, Y)
+        clf = NetClassifier("mlp", n_iter_no_change=patience, **settings).fit(X, Y)
         assert clf.n_iter_ == 1 + patience
         assert clf.best_epoch_ == 1
-    assert NetClassifier(early_stopping=True, tol=100.0, n_iter_no_change=4, random_state=0).fit(X, Y).n_iter_ == 5
+    assert (
+        NetClassifier("mlp", early_stopping=True, tol=100.0, n_iter_no_change=4, random_state=0).fit(X, Y).n_iter_ == 5
+    )
 
 
 def test_without_early_stopping():
-    clf = NetClassifier(**QUICK).fit(X, Y)
+    clf = NetClassifier("mlp", **QUICK).fit(X, Y)
     assert clf.validation_scores_ is None
     assert clf.best_epoch_ == clf.n_iter_ == 4
 
 
 def test_early_stopping_without_rows_to_spare():
     with pytest.raises(ValueError, match=r"early_stopping=True needs rows.*Got 1 rows"):
-        NetClassifier(early_stopping=True).fit(X[:1], Y[:1])
-    NetClassifier(early_stopping=True, **QUICK).fit(X[[0, 60, 120]], Y[[0, 60, 120]])
-    NetRegressor(early_stopping=True, validation_fraction=0.8, **QUICK).fit(X[:5], Y[:5])
+        NetClassifier("mlp", early_stopping=True).fit(X[:1], Y[:1])
+    NetClassifier("mlp", early_stopping=True, **QUICK).fit(X[[0, 60, 120]], Y[[0, 60, 120]])
+    NetRegressor("mlp", early_stopping=True, validation_fraction=0.8, **QUICK).fit(X[:5], Y[:5])

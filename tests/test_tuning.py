@@ -131,7 +131,7 @@ def test_where_nothing_works_the_error_says_why(depth, reason):
 
 
 def test_networks_of_a_search_are_one_stack_unless_a_backend_is_chosen():
-    net = NetClassifier(max_epochs=3, random_state=0)
+    net = NetClassifier("mlp", max_epochs=3, random_state=0)
     grid = {"optimizer": ["sgd", "adam"], "lr": [1e-2, 1e-1]}
     with joblib.parallel_config(backend="sequential"):
         alone = search(*IRIS, net, grid, cv=3, random_state=0)
@@ -147,7 +147,7 @@ def test_networks_of_a_search_are_one_stack_unless_a_backend_is_chosen():
 @pytest.mark.filterwarnings("ignore:The first learner")  # after two epochs
 @pytest.mark.parametrize("ensemble", ["bagging", "boosting", BaggingClassifier(n_estimators=2, random_state=0)])
 def test_an_ensemble_is_searched_with_its_members_parameters_and_its_own(ensemble):
-    net = make_pipeline(StandardScaler(), NetClassifier(max_epochs=2, random_state=0))
+    net = make_pipeline(StandardScaler(), NetClassifier("mlp", max_epochs=2, random_state=0))
     grid = {"lr": [0.01, 0.1], "n_estimators": [2, 3], "dropout": [0.1]}
     found = search(*IRIS, net, grid, ensemble=ensemble, cv=2, random_state=0)
     last = found.best_estimator_.steps[-1][1]
@@ -232,7 +232,7 @@ def test_frames_several_outputs_lists_of_grids_and_metrics():
     assert found.metric == "f1_macro"
     assert found.table().columns[:2].tolist() == ["max_depth", "min_samples_leaf"]
     assert found.table()["max_depth"].isna().sum() == 1
-    net = NetRegressor(max_epochs=2, random_state=0)
+    net = NetRegressor("mlp", max_epochs=2, random_state=0)
     both = search(X[:, :2], X[:, 2:], net, {"lr": [0.1]}, cv=KFold(2), random_state=0)
     assert np.isfinite(both.test_score_)
 
@@ -289,11 +289,11 @@ def test_progress_counts_in_order_whichever_thread_a_fit_ends_in():
 )
 def test_what_cannot_be_searched_is_refused(grid, options, message):
     with pytest.raises(ValueError, match=message):
-        search(*IRIS, NetClassifier(), grid, random_state=0, **options)
+        search(*IRIS, NetClassifier("mlp"), grid, random_state=0, **options)
 
 
 def test_short_names_mean_the_outermost_and_tell_apart():
-    bag = BaggingClassifier(NetClassifier())
+    bag = BaggingClassifier(NetClassifier("mlp"))
     assert list(full_grid(bag, {"random_state": [1], "hidden": [(4,)]})[0]) == [
         "random_state",
         "estimator__network__hidden_sizes",
@@ -318,13 +318,13 @@ def test_short_names_mean_the_outermost_and_tell_apart():
 )
 def test_values_that_no_fit_would_take_are_found_before(grid, message):
     with pytest.raises(ValueError, match=message):
-        check_values(NetClassifier(), grid)
+        check_values(NetClassifier("mlp"), grid)
 
 
 def test_values_that_a_fit_takes_pass():
     grid = {"lr": [None, 0.1], "optimizer": ["sgd", "adam"], "optimizer__momentum": [0.9], "batch_size": ["full", 1]}
-    check_values(NetClassifier(), grid)
-    check_values(NetClassifier(), {"network": ["mlp", "convnet"], "network__channels": [(4,)]})
+    check_values(NetClassifier("mlp"), grid)
+    check_values(NetClassifier("mlp"), {"network": ["mlp", "convnet"], "network__channels": [(4,)]})
 
 
 def test_words():

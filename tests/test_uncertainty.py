@@ -17,7 +17,7 @@ TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
 
 def boosting(method):
     learner = {"samme": TREE, "gradient": DecisionTreeRegressor(max_depth=2)}.get(method)
-    learner = ske.NetClassifier(max_epochs=2) if learner is None else learner
+    learner = ske.NetClassifier("mlp", max_epochs=2) if learner is None else learner
     return ske.BoostingClassifier(learner, 6, method=method, random_state=0)
 
 
@@ -25,8 +25,8 @@ def boosting(method):
     "ensemble",
     [
         RandomForestClassifier(9, max_depth=3, random_state=0),
-        BaggingClassifier(ske.NetClassifier(max_epochs=3, lr=0.05), 4, random_state=0),
-        ske.NetClassifier(max_epochs=6, snapshots=3, lr=0.05, random_state=0),
+        BaggingClassifier(ske.NetClassifier("mlp", max_epochs=3, lr=0.05), 4, random_state=0),
+        ske.NetClassifier("mlp", max_epochs=6, snapshots=3, lr=0.05, random_state=0),
         boosting("samme"),
         boosting("gradient"),
         boosting("stagewise"),
@@ -131,7 +131,7 @@ def test_several_values(numbers):
 
 def test_estimators_of_cross_validation(classes3):
     X, y = classes3
-    net = ske.NetClassifier(max_epochs=3, lr=0.05, random_state=0)
+    net = ske.NetClassifier("mlp", max_epochs=3, lr=0.05, random_state=0)
     with ske.fused():
         folds = cross_validate(net, X, y, cv=4, return_estimator=True)
     found = uncertainty(folds, X)

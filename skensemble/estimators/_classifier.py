@@ -36,23 +36,25 @@ class NetClassifier(ClassifierMixin, NetEstimator):
 
     Parameters
     ----------
-    network : str, spec, torch.nn.Module or callable, default="mlp"
-        "mlp", "resnet", "convnet" (square images) or "tabular" (columns of numbers, of which some may be missing, and
-        categories); a spec such as ``MLP(hidden_sizes=(32,))``; or the user's own, as `Network` takes it.
+    network : str, spec, torch.nn.Module or callable, default="tabular"
+        "tabular" (columns of numbers, of which some may be missing, and categories), "mlp" (numbers alone; the faster
+        one where columns are many and alike, as those of texts are), "resnet" or "convnet" (square images); a spec such
+        as ``MLP(hidden_sizes=(32,))``; or the user's own, as `Network` takes it.
     optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="auto"
         A name (``skensemble optimizers`` lists them), a spec such as ``Optimizer("sgd", momentum=0.9)``, or a class.
-        "auto", here and below, is what the network asks for (`TabularNetwork.training`), or else what is named:
-        "adam". What it has become is told in `training_`.
+        "auto", here and below, is what the network asks for: one for tables as in `TabularNetwork.training`, here
+        "adamw", any other what is named last, here "adam". What it has become is told in `training_`.
     lr : float or None, default=None
         Learning rate. None takes the optimizer's own default, so that a search over optimizers alone is a fair one.
     lr_schedule : str, callable or None, default="auto"
         "constant", "step", "cosine", "onecycle", "warmup_cosine", "plateau", or a factory that returns a torch
-        scheduler for an optimizer; see `skensemble.schedules`. None is "constant", and "auto" is None; in
-        `partial_fit` always.
+        scheduler for an optimizer; see `skensemble.schedules`. None is "constant"; "auto" is "cosine" or None, in
+        `partial_fit` None.
     max_epochs : int or "auto", default="auto"
-        Number of times that training goes through its rows, at the most; "auto" is 50.
+        Number of times that training goes through its rows, at the most; "auto" is 64 or 50.
     batch_size : int, "full" or "auto", default="auto"
-        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 128.
+        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 32 to
+        256, growing with the rows, or 128.
     loss : str, torch.nn.Module, its class, callable or None, default=None
         None is the cross entropy ("cross_entropy", for several labels "binary_cross_entropy"). A callable gets outputs
         and targets and returns one number a row.
@@ -64,8 +66,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         the optimizer its `weight_decay`.
     label_smoothing : float or "auto", default="auto"
         Share of a row's target, in [0, 1), that goes to all classes alike in training (Szegedy et al. 2016, section 7);
-        "auto" is 0; for a network for tables ``min(0.1, 10 / n_samples)``, but not in `partial_fit` or with a loss of
-        the user's own.
+        "auto" is ``min(0.1, 10 / n_samples)`` or 0; in `partial_fit` and with a loss of the user's own 0.
     mixup : float, default=0.0
         Parameter alpha of mixup: each row of a batch and its target are mixed with the next one's, a share drawn for
         each batch from Beta(alpha, alpha) staying its own (Zhang et al. 2018, equation 1).
@@ -85,24 +86,23 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Greatest norm of the gradient of a step, over all parameters of the network (Pascanu et al. 2013).
     averaging : {"swa", "ema", "auto"}, Averaging or None, default="auto"
         Average of the weights to predict with: of the last quarter of the epochs, or exponential over all steps. "auto"
-        is None; "ema" for a network for tables, but not in `partial_fit`, beside snapshots, or where the optimizer
-        averages itself.
+        is "ema" or None; in `partial_fit`, beside snapshots, and where the optimizer averages itself None.
     snapshots : int or None, default=None
         Number of members that one training leaves: the learning rate falls in as many cycles, the network at the end of
         each is kept, and predictions are the mean over them (Huang et al. 2017). It divides `max_epochs`.
     early_stopping : bool or "auto", default="auto"
         Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters. "auto" is
-        False; a network for tables stops early where it gets 50 rows or more.
+        whether there are 50 rows or more and no snapshots, or False.
     validation : {"auto", "split", "oob"}, callable or tuple (X, y), default="auto"
         Which rows early stopping watches: a random part of those given; the rows of sample weight 0, which are those
         that a bootstrap left out, so that a bag stops early without giving up a row (its `oob_score_` is optimistic
         then, since those rows chose when to stop: keep test rows aside for an honest score, or stop by "split");
-        those whose positions ``validation(X, y, random_state)`` returns; or rows of their own. "auto" is "split"; a
-        network for tables takes "oob" where the sample weights leave out as large a share as `validation_fraction`.
+        those whose positions ``validation(X, y, random_state)`` returns; or rows of their own. "auto" is "oob" where
+        the sample weights leave out as large a share as `validation_fraction`, else "split"; or always "split".
     validation_fraction : float, default=0.1
         Share of the rows that "split" holds out.
     n_iter_no_change : int or "auto", default="auto"
-        Epochs without an improvement after which early stopping ends training; "auto" is 10.
+        Epochs without an improvement after which early stopping ends training; "auto" is 16 or 10.
     tol : float, default=1e-4
         Least improvement of the validation loss that counts, in nats.
     scale_inputs : bool, default=True
@@ -163,7 +163,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     >>> from sklearn.model_selection import cross_val_score
     >>> from skensemble import NetClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> scores = cross_val_score(NetClassifier(lr=0.01, random_state=0), X, y)
+    >>> scores = cross_val_score(NetClassifier(random_state=0), X, y)
     >>> bool(scores.mean() > 0.9)
     True
     """
@@ -185,7 +185,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
 
     def __init__(
         self,
-        network: NetworkLike = "mlp",
+        network: NetworkLike = "tabular",
         *,
         optimizer: OptimizerLike = "auto",
         lr: float | None = None,

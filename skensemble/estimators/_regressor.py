@@ -33,34 +33,36 @@ class NetRegressor(RegressorMixin, NetEstimator):
 
     Parameters
     ----------
-    network : str, spec, torch.nn.Module or callable, default="mlp"
+    network : str, spec, torch.nn.Module or callable, default="tabular"
         As in `NetClassifier`.
     optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="auto"
-        As in `NetClassifier`; "auto", here and below, is what the network asks for, or else what is named: "adam".
+        As in `NetClassifier`; "auto", here and below, is what the network asks for: one for tables as in
+        `TabularNetwork.training`, here "adamw", any other what is named last, here "adam".
     lr : float or None, default=None
         Learning rate. None takes the optimizer's own default.
     lr_schedule : str, callable or None, default="auto"
         As in `NetClassifier`.
     max_epochs : int or "auto", default="auto"
-        Number of times that training goes through its rows, at the most; "auto" is 50.
+        Number of times that training goes through its rows, at the most; "auto" is 64 or 50.
     batch_size : int, "full" or "auto", default="auto"
-        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 128.
+        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 32 to
+        256, growing with the rows, or 128.
     loss : str, torch.nn.Module, its class, callable or None, default=None
         None is "squared_error"; "absolute_error" and "huber" are known too. A callable gets outputs and scaled targets
         and returns one number a row, or one a row and output.
     l1, l2, mixup, cutmix, input_noise, weight_noise, augment, grad_clip, snapshots : default=off
         Regularizers, as in `NetClassifier`; mixed rows have mixed targets. Off is 0 or None.
     averaging : {"swa", "ema", "auto"}, Averaging or None, default="auto"
-        As in `NetClassifier`: "ema" for a network for tables, else None.
+        As in `NetClassifier`.
     early_stopping : bool or "auto", default="auto"
-        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters; "auto" is
-        False.
+        Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters. "auto" is
+        whether there are 50 rows or more and no snapshots, or False.
     validation : {"auto", "split", "oob"}, callable or tuple (X, y), default="auto"
         Which rows early stopping watches, as in `NetClassifier`.
     validation_fraction : float, default=0.1
         Share of the rows that "split" holds out.
     n_iter_no_change : int or "auto", default="auto"
-        Epochs without an improvement after which early stopping ends training; "auto" is 10.
+        Epochs without an improvement after which early stopping ends training; "auto" is 16 or 10.
     tol : float, default=1e-4
         Least improvement of the validation loss that counts, in units of the scaled targets' variance.
     scale_inputs : bool, default=True
@@ -118,7 +120,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
     >>> from sklearn.datasets import load_diabetes
     >>> from skensemble import NetRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> net = NetRegressor(lr=0.01, max_epochs=20, random_state=0).fit(X, y)
+    >>> net = NetRegressor(random_state=0).fit(X, y)
     >>> net.predict(X[:3]).shape
     (3,)
     """
@@ -141,7 +143,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
 
     def __init__(
         self,
-        network: NetworkLike = "mlp",
+        network: NetworkLike = "tabular",
         *,
         optimizer: OptimizerLike = "auto",
         lr: float | None = None,

@@ -89,7 +89,7 @@ class Store:
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.model_selection import cross_val_score
     >>> X, y = load_iris(return_X_y=True)
-    >>> net = ske.NetClassifier(max_epochs=3, random_state=0)
+    >>> net = ske.NetClassifier("mlp", max_epochs=3, random_state=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for _ in range(2):
     ...         with ske.fused(store=folder) as fusion:
