@@ -32,6 +32,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import get_tags
 
 import skensemble as ske
 from skensemble.candidates import count_networks
@@ -531,3 +532,11 @@ def test_on_untouched_rows_it_is_no_worse_than_the_candidate_that_a_search_would
         gain = (best_alone[:, 0] - y_test) ** 2 - (selection.predict(X_test) - y_test) ** 2
     assert gain.mean() > -2 * gain.std() / np.sqrt(len(gain))
     assert len(selection.members_) > 1
+
+
+def test_takes_the_kinds_of_columns_that_any_of_its_candidates_takes():
+    plain, tables = (get_tags(ske.EnsembleSelectionClassifier(ske.NetClassifier(name))) for name in ("mlp", "tabular"))
+    for kind in ("allow_nan", "string", "categorical"):
+        assert not getattr(plain.input_tags, kind)
+        assert getattr(tables.input_tags, kind)
+    assert get_tags(ske.EnsembleSelectionRegressor()).input_tags.string

@@ -117,8 +117,8 @@ class EnsembleSelection(BaseEstimator, metaclass=ABCMeta):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         found = [get_tags(estimator) for _, estimator in self._offered()]
-        tags.input_tags.sparse = any(tag.input_tags.sparse for tag in found)
-        tags.input_tags.allow_nan = any(tag.input_tags.allow_nan for tag in found)
+        for kind in ("sparse", "allow_nan", "string", "categorical"):
+            setattr(tags.input_tags, kind, any(getattr(tag.input_tags, kind) for tag in found))
         if tags.classifier_tags is not None:
             tags.classifier_tags.multi_label = any(
                 tag.classifier_tags is not None and tag.classifier_tags.multi_label for tag in found
