@@ -12,8 +12,9 @@ from sklearn.model_selection import train_test_split
 import skensemble as ske
 from skensemble.presets import best, fast
 
+X_CANCER, Y_CANCER = load_breast_cancer(return_X_y=True)
 DATA = {
-    "classification": [column[:200] for column in load_breast_cancer(return_X_y=True)],
+    "classification": (X_CANCER[:200, :10], Y_CANCER[:200]),
     "regression": [column[:200] for column in load_diabetes(return_X_y=True)],
 }
 TRIVIAL = {"classification": DummyClassifier(), "regression": DummyRegressor()}
