@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from skensemble import MLP, ConvNet, NetClassifier, NetRegressor, WeightNoise
 from skensemble._random import Stream, draw_normals, seed_from
 from skensemble.regularizers import Rules, draw_box
+from skensemble.training import RowLosses
 from skensemble.training._regularization import Regularization
 
 X, Y = make_classification(60, 9, n_informative=6, n_classes=3, class_sep=2.0, random_state=0)
@@ -111,6 +112,17 @@ def test_label_smoothing_is_that_of_torch(share):
         return (TW[order] * losses).mean()
 
     assert_same_training(net, by_hand(net, loss_of, sample_weight=WEIGHT), sample_weight=WEIGHT)
+
+
+def test_label_smoothing_is_that_of_torch_for_each_head():
+    regular = Regularization([Rules(label_smoothing=share, n_heads=3) for share in (0.0, 0.3)])
+    output, y = torch.randn(2, 5, 3 * 4, dtype=torch.float64) * 30, torch.randint(4, (2, 5))
+    row_losses = RowLosses(nn.CrossEntropyLoss(reduction="none"), n_heads=3)
+    losses = regular.losses(lambda o, t: torch.stack([*map(row_losses, o, t)]), output, [(y, torch.ones(2, 5))])
+    for k, share in enumerate((0.0, 0.3)):
+        heads = output[k].unflatten(1, (3, 4))
+        expected = [F.cross_entropy(heads[:, h], y[k], label_smoothing=share, reduction="none") for h in range(3)]
+        torch.testing.assert_close(losses[k], torch.stack(expected).mean(0), rtol=1e-12, atol=1e-12)
 
 
 def test_label_smoothing_of_several_labels_goes_to_both_of_their_values():
