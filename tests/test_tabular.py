@@ -438,9 +438,16 @@ class OfTwoModes(torch.optim.SGD):
         pass
 
 
+def test_the_default_is_a_network_for_tables():
+    X, y = pd.DataFrame({"word": ["a", "b", None] * 20, "number": [1.0, np.nan, 3.0] * 20}), [0, 1, 0] * 20
+    for net in (NetClassifier(random_state=0), NetRegressor(random_state=0)):
+        assert net.network == "tabular"
+        assert net.fit(X, y).score(X, y) > 0.9
+
+
 def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
     X, y = load_iris(return_X_y=True)
-    net = NetClassifier("tabular", random_state=0).fit(X, y)
+    net = NetClassifier(random_state=0).fit(X, y)
     asked = TabularNetwork().training(len(X))
     told = {**asked, "validation": "split"}
     assert {**net.training_, "optimizer": net.training_["optimizer"].get_params()} == told
