@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/tables.py run --results FOLDER [--sets ...] [--methods ...] [--splits 0 1 2]
     python benchmarks/tables.py show --results FOLDER [--methods ...] [--splits ...] [--references realmlp tabm]
+    python benchmarks/tables.py show --results FOLDER --paired --methods ONE OTHER
 
 ``run`` measures what the folder does not hold yet, one after the other, a file for each set, split and method: it can
 be ended at any time, goes on where it was, and can be done in parts. For each split it takes one method after the
@@ -48,7 +49,7 @@ from sklearn.metrics import accuracy_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from tables_methods import ENCODERS, METHODS
-from tables_summary import read_records, report
+from tables_summary import paired, read_records, report
 
 import skensemble as ske
 from skensemble.candidates import guess_task
@@ -183,10 +184,16 @@ def main():
     runs.add_argument("--max-rows", type=int, help="train every method on no more rows than this")
     runs.add_argument("--data", type=Path, default=DATA, help="the folder of the sets")
     shows.add_argument("--references", nargs="+", default=["realmlp", "tabm"], help="what others are compared with")
+    shows.add_argument("--paired", action="store_true", help="of two methods: differences, and their standard errors")
     given = parser.parse_args()
+    if getattr(given, "paired", False) and len(given.methods) != 2:
+        parser.error("--paired wants two --methods.")
     if given.command == "show":
         records = read_records(given.results, given.methods, given.splits, given.sets)
-        print(report(records, given.methods, given.references))
+        if given.paired:
+            print(paired(records, *given.methods))
+        else:
+            print(report(records, given.methods, given.references))
         return
     warnings.simplefilter("ignore")
     logging.disable(logging.INFO)  # what lightning tells of each fit

@@ -147,6 +147,34 @@ def beside(records, method, reference):
     ]
 
 
+def paired(records, method, reference):
+    """A method beside another by set: differences of losses, with the standard errors that splits allow.
+
+    Splits of one table share rows, so that the variance of their differences d is corrected (Nadeau and Bengio 2003):
+    ``(1 / n_splits + n_test / n_train) var(d)``.
+    """
+    kinds = ("error or RMSE, %", MAIN), ("log loss, nats", PROBABILITIES)
+    head = [f"{method} beside {reference}", "splits", *(word for title, _ in kinds for word in (title, "errors"))]
+    rows = []
+    for name in sorted({record["set"] for record in records}):
+        of_set = [record for record in records if record["set"] == name]
+        cells = {}
+        for title, kind in kinds:
+            found = {(record["method"], record["split"]): loss_of(record, kind) for record in of_set}
+            splits = [split for of, split in found if of == method and (reference, split) in found]
+            mine, its = (np.array([found[of, split] for split in splits]) for of in (method, reference))
+            if len(splits) < 2 or (kind == PROBABILITIES and of_set[0]["task"] == "regression"):
+                continue
+            n_train, n_valid, n_test = of_set[0]["rows"]
+            error = np.sqrt((1 / len(splits) + n_test / (n_train + n_valid)) * np.var(mine - its, ddof=1))
+            mean = np.mean(mine - its)
+            shown = f"{100 * mean / its.mean():+.1f}" if kind == MAIN else f"{mean:+.4f}"
+            cells[title] = [shown, f"{mean / error:+.1f}" if error else "0"]
+        if cells:
+            rows.append([name, len(splits), *(cell for title, _ in kinds for cell in cells.get(title, ["", ""]))])
+    return markdown(head, rows)
+
+
 def by_set(records, methods, title, value, wanted):
     """One value of each set and method, over all of a method's splits; the best is bold."""
     rows = []

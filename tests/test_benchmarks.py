@@ -111,6 +111,18 @@ def test_the_report_says_where_methods_share_no_set(summary):
     assert summary.report(records, ["x", "y"], ["y"]).startswith("There is no set that all of these methods have")
 
 
+def test_paired_differences_have_the_corrected_standard_errors(summary):
+    mine, its = np.random.default_rng(0).uniform(1, 2, size=(2, 4))
+    records = [record("a", k, "x", rmse=mine[k]) for k in range(4)] + [record("a", 9, "x", rmse=100.0)]
+    records += [record("a", k, "y", rmse=its[k]) for k in range(4)]
+    records += [record("b", k, of, accuracy=0.5, log_loss=0.5 + k * (of == "x")) for k in range(2) for of in "xy"]
+    found = summary.paired(records, "x", "y")
+    d, n_train, n_test = mine - its, 100, 100
+    error = np.sqrt((1 / 4 + n_test / n_train) * d.var(ddof=1))
+    assert cells(found, "a") == ["4", f"{100 * d.mean() / its.mean():+.1f}", f"{d.mean() / error:+.1f}", "", ""]
+    assert cells(found, "b") == ["2", "+0.0", "0", "+0.5000", f"{0.5 / np.sqrt(1.5 * 0.5):+.1f}"]
+
+
 @pytest.fixture
 def tables(benchmark, tmp_path):
     """The benchmark, and a folder with a table of each task that has text, gaps and a class of few rows."""

@@ -527,8 +527,13 @@ def test_networks_for_tables_smooth_labels_as_by_ten_more_rows_unless_told_other
             {"loss": torch.nn.CrossEntropyLoss},
         )
     )
-    assert [one.training_["label_smoothing"] for one in (smoothed, same, named, hard, own)] == [1 / 15] * 3 + [0.0] * 2
-    for one, other in ((smoothed, same), (smoothed, named), (hard, own)):
+    assert [one.training_["label_smoothing"] for one in (smoothed, same, named, hard, own)] == [1 / 15] * 3 + [
+        0,
+        1 / 15,
+    ]
+    for loss in (torch.nn.MultiMarginLoss, torch.nn.CrossEntropyLoss(label_smoothing=0.2)):
+        assert clone(net).set_params(loss=loss).fit(X, y).training_["label_smoothing"] == 0.0
+    for other, one in ((same, smoothed), (named, smoothed), (own, smoothed)):
         np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
     assert np.abs(smoothed.predict_proba(X) - hard.predict_proba(X)).max() > 1e-3
     assert [TabularNetwork().training(n)["label_smoothing"] for n in (20, 100, 10**4)] == [0.1, 0.1, 0.001]

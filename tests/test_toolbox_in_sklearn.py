@@ -84,6 +84,10 @@ def test_out_of_range_as_scikit_learn_words_it(kind, name, value):
             {"label_smoothing": 0.1, "loss": nn.CrossEntropyLoss(weight=torch.ones(3))},
             "no weights, ignored class or smoothing of its own. Got loss=CrossEntropyLoss",
         ),
+        (
+            {"label_smoothing": 0.1, "loss": nn.CrossEntropyLoss(label_smoothing=0.2)},
+            "no weights, ignored class or smoothing of its own. Got loss=CrossEntropyLoss",
+        ),
         ({"weight_noise": 0.1, "optimizer": "adahessian"}, "gradients only. Got 'adahessian', which wants second"),
         ({"snapshots": 3}, r"snapshots must divide max_epochs.* Got snapshots=3 and 50 epochs; take 51"),
         ({"snapshots": 100}, "Got snapshots=100 and 50 epochs; take 100 epochs"),

@@ -42,8 +42,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         as ``MLP(hidden_sizes=(32,))``; or the user's own, as `Network` takes it.
     optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="auto"
         A name (``skensemble optimizers`` lists them), a spec such as ``Optimizer("sgd", momentum=0.9)``, or a class.
-        "auto", here and below, is what the network asks for: one for tables as in `TabularNetwork.training`, here
-        "adamw", any other what is named last, here "adam". What it has become is told in `training_`.
+        "auto", here and below, is what the network asks for: first is named what one for tables does
+        (`TabularNetwork.training`), last what any other does; here "adamw" or "adam". `training_` tells.
     lr : float or None, default=None
         Learning rate. None takes the optimizer's own default, so that a search over optimizers alone is a fair one.
     lr_schedule : str, callable or None, default="auto"
@@ -53,8 +53,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     max_epochs : int or "auto", default="auto"
         Number of times that training goes through its rows, at the most; "auto" is 64 or 50.
     batch_size : int, "full" or "auto", default="auto"
-        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 32 to
-        256, growing with the rows, or 128.
+        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 32 to 256, growing
+        with the rows, or 128.
     loss : str, torch.nn.Module, its class, callable or None, default=None
         None is the cross entropy ("cross_entropy", for several labels "binary_cross_entropy"). A callable gets outputs
         and targets and returns one number a row.
@@ -66,7 +66,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         the optimizer its `weight_decay`.
     label_smoothing : float or "auto", default="auto"
         Share of a row's target, in [0, 1), that goes to all classes alike in training (Szegedy et al. 2016, section 7);
-        "auto" is ``min(0.1, 10 / n_samples)`` or 0; in `partial_fit` and with a loss of the user's own 0.
+        "auto" is ``min(0.1, 10 / n_samples)`` or 0; 0 in `partial_fit`, and with
+        any loss but a plain cross entropy.
     mixup : float, default=0.0
         Parameter alpha of mixup: each row of a batch and its target are mixed with the next one's, a share drawn for
         each batch from Beta(alpha, alpha) staying its own (Zhang et al. 2018, equation 1).
@@ -92,7 +93,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         each is kept, and predictions are the mean over them (Huang et al. 2017). It divides `max_epochs`.
     early_stopping : bool or "auto", default="auto"
         Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters. "auto" is
-        whether there are 50 rows or more and no snapshots, or False.
+        True where there are 50 rows or more and no snapshots, or False.
     validation : {"auto", "split", "oob"}, callable or tuple (X, y), default="auto"
         Which rows early stopping watches: a random part of those given; the rows of sample weight 0, which are those
         that a bootstrap left out, so that a bag stops early without giving up a row (its `oob_score_` is optimistic

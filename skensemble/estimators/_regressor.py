@@ -36,8 +36,8 @@ class NetRegressor(RegressorMixin, NetEstimator):
     network : str, spec, torch.nn.Module or callable, default="tabular"
         As in `NetClassifier`.
     optimizer : str, Optimizer or torch.optim.Optimizer subclass, default="auto"
-        As in `NetClassifier`; "auto", here and below, is what the network asks for: one for tables as in
-        `TabularNetwork.training`, here "adamw", any other what is named last, here "adam".
+        As in `NetClassifier`; "auto", here and below, is what the network asks for: first is named what one for
+        tables does (`TabularNetwork.training`), last what any other does; here "adamw" or "adam".
     lr : float or None, default=None
         Learning rate. None takes the optimizer's own default.
     lr_schedule : str, callable or None, default="auto"
@@ -45,8 +45,8 @@ class NetRegressor(RegressorMixin, NetEstimator):
     max_epochs : int or "auto", default="auto"
         Number of times that training goes through its rows, at the most; "auto" is 64 or 50.
     batch_size : int, "full" or "auto", default="auto"
-        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 32 to
-        256, growing with the rows, or 128.
+        Rows of a step: 1 is stochastic gradient descent, "full" is batch gradient descent; "auto" is 32 to 256, growing
+        with the rows, or 128.
     loss : str, torch.nn.Module, its class, callable or None, default=None
         None is "squared_error"; "absolute_error" and "huber" are known too. A callable gets outputs and scaled targets
         and returns one number a row, or one a row and output.
@@ -56,7 +56,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
         As in `NetClassifier`.
     early_stopping : bool or "auto", default="auto"
         Whether to hold out rows, stop when their loss improves no more, and keep the best epoch's parameters. "auto" is
-        whether there are 50 rows or more and no snapshots, or False.
+        True where there are 50 rows or more and no snapshots, or False.
     validation : {"auto", "split", "oob"}, callable or tuple (X, y), default="auto"
         Which rows early stopping watches, as in `NetClassifier`.
     validation_fraction : float, default=0.1

@@ -1,17 +1,14 @@
 """From an estimator's parameters to the regularizers of its network, and which of them do not go together."""
 
-from torch import nn
-
 from skensemble.augmentation import Augmentation, as_augmentation
 from skensemble.averaging import as_averaging
+from skensemble.estimators._training import can_be_smoothed
 from skensemble.networks import ConvNet, as_network
 from skensemble.optimizers import as_optimizer
 from skensemble.regularizers import Rules, as_weight_noise
 from skensemble.schedules import check_rule
 from skensemble.tabular import n_heads
 from skensemble.training import check_loss
-
-_SMOOTHED = (None, "cross_entropy", "binary_cross_entropy", nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
 
 
 def image_shape(spec, n_inputs):
@@ -101,7 +98,7 @@ def _check_pairs(estimator, rules, training):
             f"{blends[0]} is for rows of numbers, which can be changed a little. Got columns of categories; set "
             f"{blends[0]} to 0."
         )
-    if rules.label_smoothing and not _can_be_smoothed(estimator.loss):
+    if rules.label_smoothing and not can_be_smoothed(estimator.loss):
         raise ValueError(
             "label_smoothing is for the cross entropy, with no weights, ignored class or smoothing of its own. Got "
             f"loss={estimator.loss!r}; set loss to None or label_smoothing to 0."
@@ -118,12 +115,6 @@ def _check_pairs(estimator, rules, training):
             "weight_noise is for optimizers that want gradients only. Got "
             f"{info.name!r}, which wants second derivatives; set weight_noise to 0, or take another."
         )
-
-
-def _can_be_smoothed(loss):
-    if isinstance(loss, nn.CrossEntropyLoss):
-        return loss.weight is None and loss.ignore_index < 0 and not loss.label_smoothing
-    return loss in _SMOOTHED or isinstance(loss, nn.BCEWithLogitsLoss)
 
 
 def _check_snapshots(estimator, averaging, training):

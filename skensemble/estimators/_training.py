@@ -1,5 +1,7 @@
 """How a network is trained where the estimator's parameters leave it open."""
 
+from torch import nn
+
 from skensemble.networks import as_network
 from skensemble.optimizers import Optimizer, as_optimizer
 
@@ -18,7 +20,7 @@ _USUAL = {
 
 # What "auto" is in `partial_fit`, which knows neither how many rows nor how many epochs there will be.
 OFF = {"lr_schedule": None, "averaging": None, "label_smoothing": 0.0}
-_CROSS_ENTROPIES = (None, "cross_entropy", "binary_cross_entropy")
+_SMOOTHED = (None, "cross_entropy", "binary_cross_entropy", nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
 
 
 def settled(estimator, n_rows):
@@ -47,11 +49,18 @@ def settled(estimator, n_rows):
         averages_itself = as_optimizer(training["optimizer"]).info.has_modes
         if takes_snapshots or averages_itself:
             training["averaging"] = None
-    if is_auto(own["label_smoothing"]) and estimator.loss not in _CROSS_ENTROPIES:
-        training["label_smoothing"] = 0.0  # another loss may have no such thing, or one of its own
+    if is_auto(own["label_smoothing"]) and not can_be_smoothed(estimator.loss):
+        training["label_smoothing"] = 0.0
     if not isinstance(training["validation"], str):
         training["validation"] = "own"
     return training
+
+
+def can_be_smoothed(loss):
+    """Whether a loss is a cross entropy, with no weights, ignored class or smoothing of its own."""
+    if isinstance(loss, nn.CrossEntropyLoss):
+        return loss.weight is None and loss.ignore_index < 0 and not loss.label_smoothing
+    return loss in _SMOOTHED or isinstance(loss, nn.BCEWithLogitsLoss)
 
 
 def is_auto(value):
