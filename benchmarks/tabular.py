@@ -5,6 +5,7 @@
 Prints a table in Markdown: log loss in nats, or RMSE over the standard deviation of the target, on three tenths of the
 rows, the mean of the splits; then geometric means of the ratios to HistGradientBoosting and to the defaults, the latter
 with the standard error over sets, and the processor seconds of all fits of a split.
+``--shuffled 3`` adds three copies of all columns, each in a random order, so that three of four columns tell nothing.
 With ``--results``, what has been measured is kept in a file, so that it can be run part by part.
 """
 
@@ -42,6 +43,19 @@ SETS = (
 REGRESSION = {"concrete", "kin8nm", "abalone", "energy", "bike_sharing_hour", "diamonds", "ames_house_prices"}
 LEAST_LOSS = 0.001  # below which ratios of losses say nothing
 FULL = {"early_stopping": False}
+
+
+class OneScale(ske.TabularNetwork):
+    """The network for tables without scales that columns learn."""
+
+    def build(self, n_inputs, n_outputs, facts=None):
+        """Build the module, its scales fixed at 1."""
+        module = super().build(n_inputs, n_outputs, facts)
+        for of_columns in module[0].parts:
+            of_columns.scale.requires_grad_(False)
+        return module
+
+
 CHANGES = {  # parameters of the network, of the estimator and of the bag that differ from the defaults
     "defaults": ({}, {}, {}),
     "periodic": ({"embedding": "periodic"}, {}, {}),
@@ -69,6 +83,8 @@ CHANGES = {  # parameters of the network, of the estimator and of the bag that d
     "nine tenths of the rows each": ({}, {}, {"bootstrap": False, "max_samples": 0.9}),
     "nine tenths, no average": ({}, {"averaging": None}, {"bootstrap": False, "max_samples": 0.9}),
     "one network": ({}, {}, None),
+    "columns not scaled": ({"kind": OneScale}, {}, {}),
+    "one network, columns not scaled": ({"kind": OneScale}, {}, None),
     "one network, no average": ({}, {"averaging": None}, None),
     **{
         f"{which}labels smoothed by {n_more} rows": ({}, {"label_smoothing": n_more}, of_bag)
@@ -78,13 +94,20 @@ CHANGES = {  # parameters of the network, of the estimator and of the bag that d
 }
 
 
-def load(name, n_rows, split):
-    """Return training rows, test rows and their targets; columns of hundreds of words, such as dates, are left out."""
+def load(name, n_rows, split, shuffled=0):
+    """Return training rows, test rows and their targets; columns of hundreds of words, such as dates, are left out.
+
+    `shuffled` more copies of all columns are added, each with its values in a random order, so that they tell nothing.
+    """
     frame = pd.read_parquet(DATA / f"{name}.parquet")
     y = frame.pop("target")
     words = [column for column in frame if not pd.api.types.is_numeric_dtype(frame[column])]
     frame = frame.drop(columns=["split", *(c for c in words if frame[c].nunique() > 200)], errors="ignore")
     y = y.to_numpy(float) if name in REGRESSION else y.astype(str).to_numpy()
+    random = np.random.default_rng(split)
+    orders = {f"{column} {k}": (column, random.permutation(len(frame))) for k in range(shuffled) for column in frame}
+    more = {name: frame[column].to_numpy()[order] for name, (column, order) in orders.items()}
+    frame = pd.concat([frame, pd.DataFrame(more, index=frame.index)], axis=1)
     stratify = None if name in REGRESSION else y
     X, X_test, y, y_test = train_test_split(frame, y, test_size=0.3, random_state=split, stratify=stratify)
     return X[:n_rows], X_test[:4000], y[:n_rows], y_test[:4000]
@@ -115,7 +138,9 @@ def models(name, X, n_members, share=None):
             if regression:
                 continue
             of_estimator = {"label_smoothing": min(0.1, of_estimator["label_smoothing"] / len(X))}
-        one = net(ske.TabularNetwork(**of_network), random_state=0, **of_estimator)
+        kind = of_network.get("kind", ske.TabularNetwork)
+        network = kind(**{name: value for name, value in of_network.items() if name != "kind"})
+        one = net(network, random_state=0, **of_estimator)
         yield change, one if of_bag is None else bag(one, n_members, random_state=0, **{**usual, **of_bag})
 
 
@@ -132,12 +157,13 @@ def main():
     parser.add_argument("--rows", type=int, default=1500)
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--share", type=float, help="of the rows for each network, instead of a bootstrap")
+    parser.add_argument("--shuffled", type=int, default=0, help="copies of all columns in random orders")
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()
     found = json.loads(arguments.results.read_text()) if arguments.results and arguments.results.exists() else {}
     for split, name in itertools.product(arguments.splits, arguments.sets):
-        X, X_test, y, y_test = load(name, arguments.rows, split)
+        X, X_test, y, y_test = load(name, arguments.rows, split, arguments.shuffled)
         for label, model in models(name, X, arguments.members, arguments.share):
             of_splits = found.setdefault(name, {}).setdefault(label, {})
             if str(split) in of_splits or (arguments.only and label not in arguments.only):

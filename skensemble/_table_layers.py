@@ -46,6 +46,11 @@ class ByFormula(nn.Module, ABC):
 
 
 _FREQUENCY = 0.1  # standard deviation of the first frequencies, per unit of a scaled number
+_SCALE_RATE = 8.0  # a column's scale is so many times its parameter: by steps of Adam it changes so much faster
+
+
+def _first_scales(n_columns: int) -> nn.Parameter:
+    return nn.Parameter(torch.full((n_columns,), 1 / _SCALE_RATE))
 
 
 class Numbers(ByFormula):
@@ -54,7 +59,8 @@ class Numbers(ByFormula):
     A scaled value x is clipped smoothly, ``z = x / sqrt(1 + (x / 3)^2)`` (Holzmueller et al. 2024, section 3), and
     becomes z itself and a linear map of some functions of z: ``cos(f z + b)`` with learned frequencies and phases
     (there, "PBLD"; Gorishniy et al. 2022, section 3.3, has the periodic functions), or the piecewise-linear encoding
-    ``min(1, max(0, (z - t_i) / (t_{i+1} - t_i)))`` between quantiles t of the training rows (2022, equation 1).
+    ``min(1, max(0, (z - t_i) / (t_{i+1} - t_i)))`` between quantiles t of the training rows (2022, equation 1). The
+    whole is multiplied by a scale that the column learns, which begins as 1.
 
     Parameters
     ----------
@@ -87,24 +93,29 @@ class Numbers(ByFormula):
             self.register_buffer("slope", slope)
             self.register_buffer("start", -slope * edges[:, :-1])
             self.piecewise = uniform(n_bins)
-        self.bias = uniform()
-        self.missing = nn.Parameter(torch.zeros(n_columns, size))
+        self.bias = uniform(1)
+        self.missing = nn.Parameter(torch.zeros(n_columns, size, 1))
+        self.scale = _first_scales(n_columns)
 
     def formula(self, own: Own, x: torch.Tensor) -> torch.Tensor:
         """Return embeddings of shape (..., n_rows, n_columns * size)."""
         x = x[..., list(self.columns)].transpose(-1, -2)
         missing = torch.isnan(x)
         z = clipped(torch.where(missing, 0.0, x)).unsqueeze(-2)
+        scale = _SCALE_RATE * own("scale")[..., None, None]
+
+        def scaled(name: str) -> torch.Tensor:  # weights rather than embeddings, of which there are more
+            return own(name) * scale
 
         def line(start: str, slope: str) -> torch.Tensor:  # of shape (..., n_columns, n_functions, n_rows)
             return torch.addcmul(own(start).unsqueeze(-1), own(slope).unsqueeze(-1), z)
 
-        embedded = own("bias").unsqueeze(-1)
+        embedded = scaled("bias")
         if "phase" in self._parameters:
-            embedded = embedded + torch.matmul(own("periodic"), torch.cos(line("phase", "frequency")))
+            embedded = embedded + torch.matmul(scaled("periodic"), torch.cos(line("phase", "frequency")))
         if "start" in self._buffers:
-            embedded = embedded + torch.matmul(own("piecewise"), line("start", "slope").clamp_(0, 1))
-        embedded = torch.cat([z, embedded], -2) + missing.unsqueeze(-2) * own("missing").unsqueeze(-1)
+            embedded = embedded + torch.matmul(scaled("piecewise"), line("start", "slope").clamp_(0, 1))
+        embedded = torch.cat([scale * z, embedded], -2) + missing.unsqueeze(-2) * scaled("missing")
         return embedded.flatten(-3, -2).transpose(-1, -2)
 
 
@@ -117,7 +128,8 @@ def clipped(x: torch.Tensor) -> torch.Tensor:
 class Categories(ByFormula):
     """Embed columns of categories, each code by a vector of its own.
 
-    A code that no training row has is embedded as the mean over the training rows.
+    A code that no training row has is embedded as the mean over the training rows. The vectors of a column are
+    multiplied by a scale that it learns, which begins as 1.
 
     Parameters
     ----------
@@ -145,6 +157,7 @@ class Categories(ByFormula):
         self.register_buffer("means", torch.as_tensor(means))
         self.register_buffer("place", torch.as_tensor(place))
         self.weight = nn.Parameter(torch.randn(n_rows, size) / sqrt(size))
+        self.scale = _first_scales(len(n_codes))
 
     def formula(self, own: Own, x: torch.Tensor) -> torch.Tensor:
         """Return embeddings of shape (..., n_rows, n_columns * size)."""
@@ -154,7 +167,8 @@ class Categories(ByFormula):
         vectors = torch.cat([weight, torch.matmul(own("means"), weight)], -2)
         if vectors.dim() > 2:
             at = at + vectors.shape[-2] * torch.arange(len(at), device=x.device)[:, None, None]
-        return F.embedding(at, vectors.flatten(0, -2)).flatten(-2)
+        embedded = F.embedding(at, vectors.flatten(0, -2)) * (_SCALE_RATE * own("scale"))[..., None, :, None]
+        return embedded.flatten(-2)
 
 
 def _rounded_up(n: int) -> int:

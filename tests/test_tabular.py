@@ -56,8 +56,10 @@ def test_numbers_follow_their_formulas():
     torch.manual_seed(0)
     edges = np.sort(np.random.default_rng(0).normal(size=(2, 5)), axis=1)
     layer = Numbers((2, 0), edges, 3, 4).double()
+    assert (8 * layer.scale == 1).all()
     with torch.no_grad():
         layer.missing.normal_()
+        layer.scale.normal_()
     x = torch.randn(6, 3, dtype=torch.float64)
     x[1, 2] = x[4, 0] = torch.nan
     out = layer(x).reshape(6, 2, 4)
@@ -67,11 +69,11 @@ def test_numbers_follow_their_formulas():
         z = value / np.sqrt(1 + (value / 3) ** 2)
         t = edges[j] / np.sqrt(1 + (edges[j] / 3) ** 2)
         frequency, phase = (p[j].detach().numpy() for p in (layer.frequency, layer.phase))
-        embedded = layer.bias[j].detach().numpy()
+        embedded = layer.bias[j, :, 0].detach().numpy()
         embedded = embedded + layer.periodic[j].detach().numpy() @ np.cos(frequency * z + phase)
         encoding = np.clip((z - t[:-1]) / (t[1:] - t[:-1]), 0, 1)
         expected = np.append(z, embedded + layer.piecewise[j].detach().numpy() @ encoding)
-        expected = expected + is_missing * layer.missing[j].detach().numpy()
+        expected = 8 * layer.scale[j].item() * (expected + is_missing * layer.missing[j, :, 0].detach().numpy())
         np.testing.assert_allclose(out[row, j].detach().numpy(), expected, rtol=1e-12)
 
 
@@ -95,6 +97,10 @@ def test_what_no_training_row_has_is_embedded_as_the_mean_over_them():
     means = torch.stack([0.25 * weight[2] + 0.75 * weight[3], 0.1 * weight[4] + 0.9 * weight[6]])
     torch.testing.assert_close(out[2], means)
     torch.testing.assert_close(out[3], means)
+    with torch.no_grad():
+        layer.scale[1] = 0.5
+    scaled = layer(torch.tensor([[2.0, 2.0]]).double()).reshape(2, 3).detach()
+    torch.testing.assert_close(scaled, weight[[2, 6]] * torch.tensor([[1.0], [4.0]]))
 
 
 @pytest.mark.parametrize("scales", ["both", "inputs", None])
