@@ -1,12 +1,13 @@
 """Real tables: our networks and their ensembles, trees, scikit-learn's bagged MLP, and pytabkit's RealMLP and TabM.
 
-    OMP_NUM_THREADS=1 python benchmarks/tables.py run --results FOLDER [--sets ...] [--methods ...] [--splits 0 1 2]
-    python benchmarks/tables.py show --results FOLDER [--methods ...] [--splits ...] [--references realmlp tabm]
-    python benchmarks/tables.py show --results FOLDER --paired --methods ONE OTHER
+    OMP_NUM_THREADS=1 python benchmarks/tables.py run --results FILE [--sets ...] [--methods ...] [--splits 0 1 2]
+    python benchmarks/tables.py show --results FILE [--methods ...] [--splits ...] [--references realmlp tabm]
+    python benchmarks/tables.py show --results FILE --paired --methods ONE OTHER
 
-``run`` measures what the folder does not hold yet, one after the other, a file for each set, split and method: it can
-be ended at any time, goes on where it was, and can be done in parts. For each split it takes one method after the
-other, from the smallest set to the largest. ``show`` prints tables in Markdown of all that the folder holds.
+``run`` measures what the file does not hold yet, one after the other, and adds a line of JSON for each set, split and
+method: it can be ended at any time, goes on where it was, and can be done in parts, several of them at once if they
+differ in methods. For each split it takes one method after the other, from the smallest set to the largest. ``show``
+prints tables in Markdown of all that the file holds. `tables_1000.jsonl` is such a file, of at most 1,000 rows.
 
 Sets are the tables of the folder of real data with one target, as they are, but that the column of `higgs_7k5` that
 names its parts is left out and the day of `bike_sharing_hour` is a number; a table that is nothing but a column of text
@@ -127,8 +128,8 @@ def score(task, y, y_test, predicted):
     }
 
 
-def run(sets, methods, splits, folder, data, max_rows):
-    """Measure what the folder does not hold, and return what failed."""
+def run(sets, methods, splits, results, data, max_rows):
+    """Measure what the results do not hold, and return what failed."""
     paths = {path.stem: path for path in sorted(data.glob("*.parquet")) if path.stem not in NOT_TABLES}
     sets = sets or list(paths)
     if unknown := [name for name in sets if name not in paths]:
@@ -138,35 +139,35 @@ def run(sets, methods, splits, folder, data, max_rows):
             print(f"{name} is left out: it wants {' and '.join(missing)}, not found here.", file=sys.stderr)
     methods = [name for name in methods if not METHODS[name].missing()]
     tables = {name: read(paths[name]) for name in sets}
+    kept = read_records(results, methods, splits, sets) if results.exists() else []
+    kept = {(record["set"], record["split"], record["method"]): record["rows"] for record in kept}
     failed = []
     for seed in splits:
         for method in methods:
             for name in sorted(sets, key=lambda name: len(tables[name][0])):
                 try:
-                    run_one(folder, name, tables[name], method, seed, max_rows)
+                    run_one(results, kept.get((name, seed, method)), name, tables[name], method, seed, max_rows)
                 except Exception as error:  # a long run goes on with what is left, and ends with what failed
                     failed.append(f"{name}, split {seed}, {method}: {type(error).__name__}: {error}")
                     print(failed[-1], file=sys.stderr, flush=True)
     return failed
 
 
-def run_one(folder, name, table, method, seed, max_rows):
-    path = folder / name / f"{seed}-{method}.json"
+def run_one(results, kept, name, table, method, seed, max_rows):
+    """Measure a method on a split, unless it is kept already, of as many rows."""
     X, y, task = table
     parts = split(y, task, seed, max_rows)
     n_rows = [len(part) for part in parts]
-    if path.exists():
-        if (kept := json.loads(path.read_text())["rows"]) != n_rows:
-            raise ValueError(f"{path} was measured on {kept} rows. Got {n_rows}: give another folder or --max-rows.")
+    if kept is not None:
+        if kept != n_rows:
+            raise ValueError(f"{results} has it of {kept} rows. Got {n_rows}: give another file or --max-rows.")
         return
     record = {"set": name, "split": seed, "method": method, "task": task, "rows": n_rows, "columns": X.shape[1]}
     record |= measure(METHODS[method], X, y, task, parts, seed)
     record["threads"] = torch.get_num_threads()
     record["versions"] = {name: version(name) for name in ("scikit-learn", "torch", *METHODS[method].libraries)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1))
-    part.rename(path)
+    with results.open("a") as lines:
+        lines.write(json.dumps(record) + "\n")
     seconds = record["seconds"]["fit"]
     scores = ", ".join(f"{key} {value:.4f}" for key, value in record["scores"].items())
     print(f"{name}, split {seed}, {method}: {scores}, {seconds['processor']:.1f} s", file=sys.stderr, flush=True)
@@ -177,7 +178,7 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     runs, shows = commands.add_parser("run", help="measure"), commands.add_parser("show", help="print the tables")
     for command in (runs, shows):
-        command.add_argument("--results", type=Path, required=True, help="the folder of what is measured")
+        command.add_argument("--results", type=Path, required=True, help="the file of what is measured, lines of JSON")
         command.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
         command.add_argument("--sets", nargs="+", help="names without .parquet; default: all")
         command.add_argument("--splits", nargs="+", type=int, default=[0, 1, 2], help="numbers, which seed the splits")

@@ -14,9 +14,9 @@ from scipy.stats import rankdata
 MAIN, PROBABILITIES = "error or RMSE", "log loss or RMSE"
 
 
-def read_records(folder, methods, splits, sets=None):
-    """Read what a folder holds of these methods and splits, and of these sets or all."""
-    records = [json.loads(path.read_text()) for path in sorted(folder.glob("*/*.json"))]
+def read_records(results, methods, splits, sets=None):
+    """Read what a file holds of these methods and splits, and of these sets or all."""
+    records = [json.loads(line) for line in results.read_text().splitlines()]
     return [
         record
         for record in records

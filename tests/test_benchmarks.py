@@ -144,33 +144,36 @@ METHODS = ["forest", "histgb", "net-mlp"]
 
 def test_a_run_measures_what_is_missing_only(tables):
     tables, folder = tables
-    results = folder / "results"
-    given = {"sets": None, "splits": [0], "folder": results, "data": folder}
+    results = folder / "results.jsonl"
+    given = {"sets": None, "splits": [0], "results": results, "data": folder}
     assert tables.run(methods=METHODS[:2], max_rows=None, **given) == []
-    first = {path: path.stat().st_mtime_ns for path in results.glob("*/*")}
+    first = results.read_text().splitlines()
     assert len(first) == 4
     assert tables.run(methods=METHODS, max_rows=None, **given) == []
-    assert {path for path in results.glob("*/*")} - first.keys() == {
-        results / name / "0-net-mlp.json" for name in ("numbers", "classes")
-    }
-    assert {path: path.stat().st_mtime_ns for path in first} == first
-    found = json.loads((results / "classes" / "0-forest.json").read_text())
+    lines = results.read_text().splitlines()
+    assert lines[:4] == first
+    more = [json.loads(line) for line in lines[4:]]
+    assert sorted((record["set"], record["method"]) for record in more) == [
+        ("classes", "net-mlp"),
+        ("numbers", "net-mlp"),
+    ]
     assert len(tables.read_records(results, METHODS[:1], [0])) == 2
     assert tables.read_records(results, METHODS[:1], [1, 2]) == tables.read_records(results, METHODS, [0], ["no"]) == []
+    (found,) = tables.read_records(results, METHODS[:1], [0], ["classes"])
     assert found["rows"] == [80, 21, 26]  # of 127: the rare class is left out
     assert found["scores"]["accuracy"] > 0.8
     failed = tables.run(methods=METHODS[:1], max_rows=50, **given)
     assert len(failed) == 2
-    assert all("measured on" in error and "Got [50, 12, 26]" in error for error in failed)
+    assert all("has it of" in error and "Got [50, 12, 26]" in error for error in failed)
 
 
 def test_a_method_that_is_not_here_is_told_and_left_out(tables, capsys, monkeypatch):
     tables, folder = tables
     methods = tables.METHODS
     monkeypatch.setitem(methods, "absent", type(methods["forest"])(None, "codes", ("skensemble.NoSuchNetwork",)))
-    assert tables.run(["classes"], ["absent"], [0], folder / "results", folder, None) == []
+    assert tables.run(["classes"], ["absent"], [0], folder / "results.jsonl", folder, None) == []
     assert "absent is left out: it wants skensemble.NoSuchNetwork" in capsys.readouterr().err
-    assert not (folder / "results").exists()
+    assert not (folder / "results.jsonl").exists()
 
 
 def test_parts_of_a_split_are_apart_and_of_the_promised_shares(tables):
