@@ -451,6 +451,18 @@ def test_the_default_is_a_network_for_tables():
         assert net.fit(X, y).score(X, y) > 0.9
 
 
+def test_columns_that_tell_nothing_fade():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 10))
+    town = rng.integers(0, 3, size=(600, 4))
+    y = X[:, 0] * X[:, 1] + (town[:, 0] == 1) + 0.1 * rng.normal(size=600)
+    net = NetRegressor("tabular", categorical_features=[10, 11, 12, 13], random_state=0).fit(np.hstack([X, town]), y)
+    columns = net.net_.module_.network[0]
+    numbers, towns = (part.scale.detach().abs() for part in columns.parts)
+    assert numbers[:2].min() > 2 * numbers[2:].max()
+    assert towns[0] > 2 * towns[1:].max()
+
+
 def test_what_is_left_open_is_what_the_network_asks_for_and_is_told():
     X, y = load_iris(return_X_y=True)
     net = NetClassifier(random_state=0).fit(X, y)
