@@ -46,21 +46,41 @@ class ByFormula(nn.Module, ABC):
 
 
 _FREQUENCY = 0.1  # standard deviation of the first frequencies, per unit of a scaled number
-_SCALE_RATE = 8.0  # a column's scale is so many times its parameter: by steps of Adam it changes so much faster
 
 
-def _first_scales(n_columns: int) -> nn.Parameter:
-    return nn.Parameter(torch.full((n_columns,), 1 / _SCALE_RATE))
+class ScaledColumns(ByFormula):
+    """Columns that learn a scale each, which begins as 1.
+
+    It is `rate` times a parameter, so that by steps of Adam it changes so much faster than weights do, and weight decay
+    draws it to 0.
+
+    Parameters
+    ----------
+    columns : tuple of int
+        Which inputs they are.
+    rate : int
+        A power of two, so that the scales begin as exactly 1.
+    """
+
+    def __init__(self, columns: Sequence[int], rate: int) -> None:
+        super().__init__()
+        self.columns = columns
+        self.register_buffer("rate", torch.tensor(float(rate)))
+        self.scale = nn.Parameter(torch.full((len(columns),), 1 / rate))
+
+    def scales(self, own: Own) -> torch.Tensor:
+        """Return scales of shape (..., n_columns)."""
+        return own("rate")[..., None] * own("scale")
 
 
-class Numbers(ByFormula):
+class Numbers(ScaledColumns):
     """Embed columns of numbers, each by itself; a missing one is the median's embedding and a learned shift.
 
     A scaled value x is clipped smoothly, ``z = x / sqrt(1 + (x / 3)^2)`` (Holzmueller et al. 2024, section 3), and
     becomes z itself and a linear map of some functions of z: ``cos(f z + b)`` with learned frequencies and phases
     (there, "PBLD"; Gorishniy et al. 2022, section 3.3, has the periodic functions), or the piecewise-linear encoding
     ``min(1, max(0, (z - t_i) / (t_{i+1} - t_i)))`` between quantiles t of the training rows (2022, equation 1). The
-    whole is multiplied by a scale that the column learns, which begins as 1.
+    whole is multiplied by the column's scale.
 
     Parameters
     ----------
@@ -72,11 +92,13 @@ class Numbers(ByFormula):
         Number of periodic functions a column; 0 is none.
     size : int
         Numbers that a column becomes, itself among them.
+    rate : int
+        Of the scales.
     """
 
-    def __init__(self, columns: Sequence[int], edges: Floats | None, n_frequencies: int, size: int) -> None:
-        super().__init__()
-        self.columns, n_columns = columns, len(columns)
+    def __init__(self, columns: Sequence[int], edges: Floats | None, n_frequencies: int, size: int, rate: int) -> None:
+        super().__init__(columns, rate)
+        n_columns = len(columns)
         n_bins = 0 if edges is None else edges.shape[1] - 1
         bound = 1 / sqrt(n_frequencies + n_bins)
 
@@ -95,14 +117,13 @@ class Numbers(ByFormula):
             self.piecewise = uniform(n_bins)
         self.bias = uniform(1)
         self.missing = nn.Parameter(torch.zeros(n_columns, size, 1))
-        self.scale = _first_scales(n_columns)
 
     def formula(self, own: Own, x: torch.Tensor) -> torch.Tensor:
         """Return embeddings of shape (..., n_rows, n_columns * size)."""
         x = x[..., list(self.columns)].transpose(-1, -2)
         missing = torch.isnan(x)
         z = clipped(torch.where(missing, 0.0, x)).unsqueeze(-2)
-        scale = _SCALE_RATE * own("scale")[..., None, None]
+        scale = self.scales(own)[..., None, None]
 
         def scaled(name: str) -> torch.Tensor:  # weights rather than embeddings, of which there are more
             return own(name) * scale
@@ -125,11 +146,11 @@ def clipped(x: torch.Tensor) -> torch.Tensor:
     return x * torch.rsqrt(1 + (x / 3).square())
 
 
-class Categories(ByFormula):
+class Categories(ScaledColumns):
     """Embed columns of categories, each code by a vector of its own.
 
-    A code that no training row has is embedded as the mean over the training rows. The vectors of a column are
-    multiplied by a scale that it learns, which begins as 1.
+    A code that no training row has is embedded as the mean over the training rows. Vectors are multiplied by
+    their column's scale.
 
     Parameters
     ----------
@@ -141,11 +162,12 @@ class Categories(ByFormula):
         Share of the training rows that have each code, one column after the other.
     size : int
         Length of a vector.
+    rate : int
+        Of the scales.
     """
 
-    def __init__(self, columns: Sequence[int], n_codes: Integers, shares: Floats, size: int) -> None:
-        super().__init__()
-        self.columns = columns
+    def __init__(self, columns: Sequence[int], n_codes: Integers, shares: Floats, size: int, rate: int) -> None:
+        super().__init__(columns, rate)
         n_rows = _rounded_up(len(shares))  # so that members whose folds lack some category are of one shape
         starts = np.cumsum(n_codes) - n_codes
         owner = np.repeat(np.arange(len(n_codes)), n_codes)
@@ -157,7 +179,6 @@ class Categories(ByFormula):
         self.register_buffer("means", torch.as_tensor(means))
         self.register_buffer("place", torch.as_tensor(place))
         self.weight = nn.Parameter(torch.randn(n_rows, size) / sqrt(size))
-        self.scale = _first_scales(len(n_codes))
 
     def formula(self, own: Own, x: torch.Tensor) -> torch.Tensor:
         """Return embeddings of shape (..., n_rows, n_columns * size)."""
@@ -167,7 +188,7 @@ class Categories(ByFormula):
         vectors = torch.cat([weight, torch.matmul(own("means"), weight)], -2)
         if vectors.dim() > 2:
             at = at + vectors.shape[-2] * torch.arange(len(at), device=x.device)[:, None, None]
-        embedded = F.embedding(at, vectors.flatten(0, -2)) * (_SCALE_RATE * own("scale"))[..., None, :, None]
+        embedded = F.embedding(at, vectors.flatten(0, -2)) * self.scales(own)[..., None, :, None]
         return embedded.flatten(-2)
 
 

@@ -131,7 +131,8 @@ class TabularNetwork(KnownNames, BaseEstimator):
             What is subtracted from inputs, and what they are divided by then.
         facts : dict
             For `build`: ``n_codes``; ``edges`` of shape (n_numbers, n_bins + 1), quantiles of the scaled numbers;
-            ``shares``, the share of the rows that have each code, one column after the other.
+            ``shares``, the share of the rows that have each code, one column after the other; ``scale_rate``, how much
+            faster than weights the scales of columns change, which grows with the rows: few would be learned by heart.
         """
         middle, spread = np.zeros(len(n_codes)), np.ones(len(n_codes))
         edges, shares, weight = [], [np.zeros(0)], weight[rows]
@@ -143,7 +144,13 @@ class TabularNetwork(KnownNames, BaseEstimator):
                 middle[j], spread[j], found = _scaling(values, weight)
                 edges.append(found)
         edges = np.array(edges).reshape(-1, _N_BINS + 1)
-        return (middle, spread), {"n_codes": n_codes, "edges": edges, "shares": np.concatenate(shares)}
+        facts = {
+            "n_codes": n_codes,
+            "edges": edges,
+            "shares": np.concatenate(shares),
+            "scale_rate": _scale_rate(len(rows)),
+        }
+        return (middle, spread), facts
 
     def training(self, n_rows: int) -> dict[str, Any]:
         """What its training is where the estimator's parameters are "auto".
@@ -192,16 +199,16 @@ class TabularNetwork(KnownNames, BaseEstimator):
         self._check()
         if facts is None:
             edges = np.tile(np.linspace(-2, 2, _N_BINS + 1), (n_inputs, 1))
-            facts = {"n_codes": np.zeros(n_inputs, int), "edges": edges, "shares": np.zeros(0)}
-        n_codes, width = facts["n_codes"], 0
+            facts = {"n_codes": np.zeros(n_inputs, int), "edges": edges, "shares": np.zeros(0), "scale_rate": 1}
+        n_codes, rate, width = facts["n_codes"], facts["scale_rate"], 0
         parts: list[ByFormula] = []
         numbers, categories = (tuple(np.flatnonzero(mask).tolist()) for mask in (n_codes == 0, n_codes > 0))
         if numbers:
             n_frequencies, n_bins = _FUNCTIONS[self.embedding]
-            parts.append(Numbers(numbers, facts["edges"] if n_bins else None, n_frequencies, _NUMBER_SIZE))
+            parts.append(Numbers(numbers, facts["edges"] if n_bins else None, n_frequencies, _NUMBER_SIZE, rate))
             width += _NUMBER_SIZE * len(numbers)
         if categories:
-            parts.append(Categories(categories, n_codes[n_codes > 0], facts["shares"], _CATEGORY_SIZE))
+            parts.append(Categories(categories, n_codes[n_codes > 0], facts["shares"], _CATEGORY_SIZE, rate))
             width += _CATEGORY_SIZE * len(categories)
         dense = self._one_head(width, n_outputs) if self.n_heads == 1 else self._heads(width, n_outputs)
         return nn.Sequential(Columns(parts), *dense).to(DTYPES[self.dtype])
@@ -235,6 +242,11 @@ class TabularNetwork(KnownNames, BaseEstimator):
             layers += [dense, *self._between()]
             width = size
         return [*layers, HeadsApart(self.n_heads, width, n_outputs), FromHeads()]
+
+
+def _scale_rate(n_rows: int) -> int:
+    """A power of two: 1 for 64 rows, and in proportion to them up to 8."""
+    return 2 ** round(log2(min(max(n_rows, 64), 512) / 64))
 
 
 def _scaling(values: Floats, weight: Floats) -> tuple[float, float, Floats]:

@@ -55,7 +55,7 @@ def people(n_rows=120, seed=0):
 def test_numbers_follow_their_formulas():
     torch.manual_seed(0)
     edges = np.sort(np.random.default_rng(0).normal(size=(2, 5)), axis=1)
-    layer = Numbers((2, 0), edges, 3, 4).double()
+    layer = Numbers((2, 0), edges, 3, 4, 8).double()
     assert (8 * layer.scale == 1).all()
     with torch.no_grad():
         layer.missing.normal_()
@@ -89,7 +89,7 @@ def test_clipping_is_smooth_and_keeps_order():
 
 def test_what_no_training_row_has_is_embedded_as_the_mean_over_them():
     shares = np.array([0.0, 0.0, 0.25, 0.75, 0.1, 0.0, 0.9, 0.0])
-    layer = Categories((0, 1), np.array([4, 4]), shares, 3).double()
+    layer = Categories((0, 1), np.array([4, 4]), shares, 3, 8).double()
     weight = layer.weight.detach()
     out = layer(torch.tensor([[2.0, 2.0], [3.0, 0.0], [1.0, 1.0], [0.0, 3.0]]).double()).reshape(4, 2, 3).detach()
     torch.testing.assert_close(out[0], weight[[2, 6]])
@@ -174,10 +174,11 @@ def test_stack_is_one_by_one_for_numbers_that_may_be_missing(embedding):
     X[::5, 2] = np.nan
     spec = clone(SMALL).set_params(embedding=embedding, hidden_sizes=(8, 8), activation="silu")
     nets = [NetRegressor(spec, **{**QUICK, "random_state": k}, early_stopping=True) for k in range(4)]
-    data = [(X[k * 30 :], y[k * 30 :]) for k in range(4)]
+    data = [(X[k * 90 :], y[k * 90 :]) for k in range(4)]
     together, _ = assert_equal(nets, data, X, 1e-8, 1e-8, [4])
     scales = [net.module_.scaler.scale for net in together]
     assert all(not torch.equal(one, other) for one, other in itertools.pairwise(scales))
+    assert [net.module_.network[0].parts[0].rate.item() for net in together] == [8, 4, 4, 2]
 
 
 @pytest.mark.parametrize("sharing", SHARING)
@@ -304,7 +305,8 @@ def test_frames_go_through_scikit_learn():
         grid.fit(X, y)
     assert sorted(stack.n_members for stack in fusion.stacks) == [1, 3, 3]  # and the best one again
     with ske.fused() as fusion:
-        scores = cross_validate(BaggingClassifier(NetClassifier(SMALL, **QUICK), 3), X, y, cv=4, error_score="raise")
+        bag = BaggingClassifier(NetClassifier(SMALL, **QUICK), 3, random_state=0)
+        scores = cross_validate(bag, X, y, cv=4, error_score="raise")
     assert sorted(stack.n_members for stack in fusion.stacks) == [12]
     assert np.isfinite(scores["test_score"]).all()
 
@@ -449,6 +451,13 @@ def test_the_default_is_a_network_for_tables():
     for net in (NetClassifier(random_state=0), NetRegressor(random_state=0)):
         assert net.network == "tabular"
         assert net.fit(X, y).score(X, y) > 0.9
+
+
+@pytest.mark.parametrize(("n_rows", "rate"), [(5, 1), (64, 1), (128, 2), (300, 4), (512, 8), (9999, 8)])
+def test_scales_change_faster_where_there_are_more_rows(n_rows, rate):
+    X = np.arange(10000.0)[:, None]
+    _, facts = SMALL.learn(X, np.arange(n_rows), np.ones(10000), np.zeros(1, int))
+    assert facts["scale_rate"] == rate
 
 
 def test_columns_that_tell_nothing_fade():
