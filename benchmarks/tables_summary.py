@@ -151,7 +151,7 @@ def paired(records, method, reference):
     """A method beside another by set: differences of losses, with the standard errors that splits allow.
 
     Splits of one table share rows, so that the variance of their differences d is corrected (Nadeau and Bengio 2003):
-    ``(1 / n_splits + n_test / n_train) var(d)``.
+    ``(1 / n_splits + n_test / n_train) var(d)``. Where all differences are the same, there is none.
     """
     kinds = ("error or RMSE, %", MAIN), ("log loss, nats", PROBABILITIES)
     head = [f"{method} beside {reference}", "splits", *(word for title, _ in kinds for word in (title, "errors"))]
@@ -169,7 +169,8 @@ def paired(records, method, reference):
             error = np.sqrt((1 / len(splits) + n_test / (n_train + n_valid)) * np.var(mine - its, ddof=1))
             mean = np.mean(mine - its)
             shown = f"{100 * mean / its.mean():+.1f}" if kind == MAIN else f"{mean:+.4f}"
-            cells[title] = [shown, f"{mean / error:+.1f}" if error else "0"]
+            scatters = error > 1e-9 * its.mean()
+            cells[title] = [shown, f"{mean / error:+.1f}" if scatters else "none"]
         if cells:
             rows.append([name, len(splits), *(cell for title, _ in kinds for cell in cells.get(title, ["", ""]))])
     return markdown(head, rows)
