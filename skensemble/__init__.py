@@ -70,6 +70,7 @@ _HOME = {
     "search": "tuning",
     "sharpness": "diagnostics",
     "uncertainty": "diagnostics",
+    "with_text_categories": "estimators",
     "write_report": "report",
 }
 

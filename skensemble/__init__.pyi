@@ -37,7 +37,7 @@ from skensemble.diagnostics import (
     sharpness,
     uncertainty,
 )
-from skensemble.estimators import NetClassifier, NetRegressor
+from skensemble.estimators import NetClassifier, NetRegressor, with_text_categories
 from skensemble.exporting import export
 from skensemble.networks import MLP, ConvNet, Network, ResNet
 from skensemble.optimizers import Optimizer
@@ -126,5 +126,6 @@ __all__ = [
     "search",
     "sharpness",
     "uncertainty",
+    "with_text_categories",
     "write_report",
 ]

@@ -7,11 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor, VotingClassifier, VotingRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import check_random_state
 
 from skensemble._spec import unknown_name
 from skensemble._types import RandomState, Task
-from skensemble.estimators import NetClassifier, NetRegressor
+from skensemble.estimators import NetClassifier, NetRegressor, with_text_categories
 from skensemble.tabular import TabularNetwork
 
 _SHARE = 0.9
@@ -23,7 +25,7 @@ _KINDS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def fast(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
+def fast(task: Task, *, random_state: RandomState = None) -> Pipeline:
     """Make a bag of 8 networks for tables.
 
     Each network trains on nine tenths of the rows, drawn without replacement, and stops by the others. So it learns
@@ -38,8 +40,10 @@ def fast(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
 
     Returns
     -------
-    ensemble : BaggingClassifier or BaggingRegressor
-        Not fitted; inside :func:`skensemble.fused`, its networks are trained as one. Data frames go in as they are.
+    model : Pipeline
+        Not fitted, of the steps "frame", :func:`skensemble.with_text_categories`, so that data frames go in
+        as they are, and "bag", a BaggingClassifier or BaggingRegressor. Inside :func:`skensemble.fused`, its networks
+        are trained as one.
 
     Raises
     ------
@@ -53,13 +57,13 @@ def fast(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
     >>> X, y = load_iris(return_X_y=True)
     >>> with skensemble.fused():
     ...     model = skensemble.presets.fast("classification", random_state=0).fit(X, y)
-    >>> len(model.estimators_)
+    >>> len(model["bag"].estimators_)
     8
     """
-    return _bag(task, TabularNetwork(), random_state)
+    return _of_frames("bag", _bag(task, TabularNetwork(), random_state))
 
 
-def best(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
+def best(task: Task, *, random_state: RandomState = None) -> Pipeline:
     """Make three bags of 8 networks for tables, which differ in how they embed numbers, and vote.
 
     Which embedding suits a table is seen afterwards only, so that all three have a voice. It costs some five times what
@@ -74,8 +78,9 @@ def best(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
 
     Returns
     -------
-    ensemble : VotingClassifier or VotingRegressor
-        Of bags as :func:`fast` makes them, with the mean of their probabilities or values.
+    model : Pipeline
+        Not fitted, of the steps "frame", as :func:`fast` has it, and "vote", a VotingClassifier or VotingRegressor of
+        bags, with the mean of their probabilities or values.
 
     Raises
     ------
@@ -85,7 +90,7 @@ def best(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
     Examples
     --------
     >>> import skensemble
-    >>> list(skensemble.presets.best("regression").named_estimators)
+    >>> list(skensemble.presets.best("regression")["vote"].named_estimators)
     ['piecewise', 'periodic', 'both']
     """
     seeds: Any = [None] * len(_EMBEDDINGS)
@@ -95,7 +100,8 @@ def best(task: Task, *, random_state: RandomState = None) -> BaseEstimator:
         (embedding, _bag(task, TabularNetwork(embedding=embedding), seed))
         for embedding, seed in zip(_EMBEDDINGS, seeds, strict=True)
     ]
-    return VotingClassifier(bags, voting="soft") if task == "classification" else VotingRegressor(bags)
+    vote = VotingClassifier(bags, voting="soft") if task == "classification" else VotingRegressor(bags)
+    return _of_frames("vote", vote)
 
 
 def _bag(task: Task, network: TabularNetwork, random_state: RandomState) -> BaseEstimator:
@@ -103,3 +109,7 @@ def _bag(task: Task, network: TabularNetwork, random_state: RandomState) -> Base
         raise unknown_name("task", task, _KINDS)
     bag, net = _KINDS[task]
     return bag(net(network), _MEMBERS, max_samples=_SHARE, bootstrap=False, random_state=random_state)
+
+
+def _of_frames(name: str, ensemble: BaseEstimator) -> Pipeline:
+    return Pipeline([("frame", FunctionTransformer(with_text_categories)), (name, ensemble)])

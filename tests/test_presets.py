@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from parity import assert_differ, outputs_of
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import load_breast_cancer, load_diabetes
@@ -10,6 +11,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.model_selection import train_test_split
 
 import skensemble as ske
+from skensemble.exporting._graph import module_of
 from skensemble.presets import best, fast
 
 X_CANCER, Y_CANCER = load_breast_cancer(return_X_y=True)
@@ -39,7 +41,7 @@ def test_a_preset_learns_and_ends_the_same_from_the_same_seed(preset, task):
 def test_each_network_stops_by_the_tenth_of_the_rows_that_it_was_not_given():
     X, y = DATA["regression"]
     with ske.fused():
-        bag = fast("regression", random_state=0).fit(X, y)
+        bag = fast("regression", random_state=0).fit(X, y)["bag"]
     for net, drawn in zip(bag.estimators_, bag.estimators_samples_, strict=True):
         assert len(drawn) == len(set(drawn)) == int(0.9 * len(X))
         assert set(net.validation_indices_) == set(range(len(X))) - set(drawn)
@@ -49,7 +51,7 @@ def test_each_network_stops_by_the_tenth_of_the_rows_that_it_was_not_given():
 def test_the_bags_of_the_best_preset_differ_in_the_embedding_and_the_seed():
     X, y = DATA["classification"]
     with ske.fused():
-        model = best("classification", random_state=0).fit(X, y)
+        model = best("classification", random_state=0).fit(X, y)["vote"]
     embeddings = [bag.estimator.network.embedding for bag in model.estimators_]
     assert embeddings == list(model.named_estimators_) == ["piecewise", "periodic", "both"]
     assert len({bag.random_state for bag in model.estimators_}) == 3
@@ -66,6 +68,19 @@ def test_frames_with_words_and_gaps_go_in_as_they_are(preset):
     with ske.fused():
         model = preset("classification", random_state=0).fit(X[:150], y[:150])
     assert model.score(X[150:], y[150:]) > 0.85
+
+
+def test_a_preset_is_kept_and_handed_on(tmp_path):
+    X, y = DATA["classification"]
+    model = (
+        fast("classification", random_state=0).set_params(bag__n_estimators=2, bag__estimator__max_epochs=3).fit(X, y)
+    )
+    ske.save(model, tmp_path / "model.ske")
+    loaded = ske.load(tmp_path / "model.ske")
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    exported = module_of(loaded)(torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(exported, model.predict_proba(X), rtol=0, atol=1e-4)
+    assert ske.uncertainty(loaded, X).members.shape == (2, 200, 2)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

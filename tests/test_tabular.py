@@ -1,4 +1,4 @@
-"""The network for tables: its layers' formulas, what it learns of columns, frames, heads, and stacks of it."""
+"""The network for tables: its layers' formulas, what it learns of columns, heads, and stacks of it."""
 
 import itertools
 from types import SimpleNamespace
@@ -8,15 +8,14 @@ import pandas as pd
 import pytest
 import torch
 from parity import assert_agree, assert_differ, assert_equal
+from people import people
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor
-from sklearn.model_selection import GridSearchCV, cross_validate
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.model_selection import cross_validate
 
 import skensemble as ske
-from skensemble import BoostingClassifier, NetClassifier, NetRegressor, TabularNetwork
+from skensemble import NetClassifier, NetRegressor, TabularNetwork
 from skensemble._table_layers import Categories, HeadsApart, HeadsShare, Numbers, clipped
 from skensemble.exporting._graph import module_of
 from skensemble.training import RowLosses
@@ -27,26 +26,6 @@ SMALL = TabularNetwork((8,), dtype="float64")
 QUICK = {"max_epochs": 3, "batch_size": 32, "random_state": 0}
 EMBEDDINGS = ["periodic", "piecewise", "both"]
 SHARING = ["batch", "mini", None]
-
-
-def people(n_rows=120, seed=0):
-    """A frame with columns of all kinds, and a target that depends on them."""
-    rng = np.random.default_rng(seed)
-    town = rng.choice(["Bern", "Chur", "Genf"], n_rows)
-    frame = pd.DataFrame(
-        {
-            "age": rng.normal(40, 10, n_rows),
-            "town": town,
-            "size": pd.Categorical(rng.choice(["S", "M", "L"], n_rows), categories=["S", "M", "L", "XL"]),
-            "member": rng.random(n_rows) < 0.5,
-            "visits": pd.array(rng.integers(0, 9, n_rows), dtype="Int64"),
-        }
-    )
-    y = (frame["age"] > 40) ^ (town == "Bern")
-    frame.loc[::7, "age"] = np.nan
-    frame.loc[::11, "town"] = None
-    frame.loc[::13, "visits"] = pd.NA
-    return frame, np.where(y, "yes", "no")
 
 
 # ---- layers ----
@@ -214,111 +193,6 @@ def test_a_bag_of_a_frame_is_one_stack_and_one_by_one_alike():
     assert_differ(together.estimators_, X.to_numpy(dtype=object))
     for one, other in zip(together.estimators_, single.estimators_, strict=True):
         assert_agree(one, other, X.to_numpy(dtype=object), 1e-8, 1e-8)
-
-
-# ---- frames ----
-
-
-def test_frames_arrays_and_types_of_columns_mean_the_same():
-    X, y = people()
-    net = NetClassifier(SMALL, **QUICK).fit(X, y)
-    assert [None if known is None else known.tolist() for known in net.categories_] == [
-        None,
-        ["Bern", "Chur", "Genf"],
-        ["L", "M", "S", "XL"],
-        ["False", "True"],
-        None,
-    ]
-    as_array = X.astype({"size": str}).to_numpy(dtype=object)
-    expected = net.predict_proba(X)
-    np.testing.assert_array_equal(net.predict_proba(X.astype({"town": "category", "member": object})), expected)
-    again = NetClassifier(SMALL, **QUICK).fit(as_array, y)
-    assert [known is None for known in again.categories_] == [True, False, False, False, True]
-    assert again.predict_proba(as_array).shape == expected.shape
-    listed = NetClassifier(SMALL, **QUICK).fit(as_array.tolist(), y)
-    np.testing.assert_array_equal(listed.predict_proba(as_array), again.predict_proba(as_array))
-
-
-def test_categories_count_and_unseen_ones_are_a_state():
-    X, y = people(400)
-    net = NetClassifier(TabularNetwork((32,)), lr=0.01, max_epochs=60, random_state=0).fit(X, y)
-    blind = NetClassifier(TabularNetwork((32,)), lr=0.01, max_epochs=60, random_state=0).fit(X[["age"]], y)
-    assert net.score(X, y) > blind.score(X[["age"]], y) + 0.1
-    new, missing, known = X[:5].copy(), X[:5].copy(), X[:5].copy()
-    new["town"], missing["size"], known["town"] = "Zug", None, "Bern"
-    assert np.isfinite(net.predict_proba(new)).all()
-    assert np.abs(net.predict_proba(new) - net.predict_proba(known)).max() > 1e-3
-    unseen = X[:5].copy()
-    unseen["size"] = "XXL"
-    np.testing.assert_allclose(net.predict_proba(missing), net.predict_proba(unseen))  # none was missing in training
-
-
-@pytest.mark.parametrize("named", [[1], ["b"], [False, True, False], np.array([False, True, False])], ids=str)
-def test_columns_of_numbers_are_categories_where_they_are_named(named):
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame({"a": rng.normal(size=90), "b": rng.integers(0, 3, 90), "c": rng.normal(size=90)})
-    y = X["b"] % 2
-    net = NetClassifier(SMALL, categorical_features=named, **QUICK).fit(X, y)
-    assert [known if known is None else known.tolist() for known in net.categories_] == [None, ["0", "1", "2"], None]
-    np.testing.assert_array_equal(net.predict_proba(X), net.predict_proba(X.astype({"b": float})))
-    plain = NetClassifier(SMALL, categorical_features=None, **QUICK).fit(X, y)
-    assert plain.categories_ == [None] * 3
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda X, y: NetClassifier("tabular", categorical_features=["x"]).fit(X, y),
-            "names, positions or a mask of the 5",
-        ),
-        (lambda X, y: NetClassifier("tabular", categorical_features=[5]).fit(X, y), r"5 columns. Got \[5\]"),
-        (
-            lambda X, y: NetClassifier("tabular", categorical_features=["age"]).fit(X.to_numpy(dtype=object), y),
-            "for columns that have no names",
-        ),
-        (lambda X, y: NetClassifier("tabular", categorical_features=None).fit(X, y), "Column 'town' must hold numbers"),
-        (lambda X, y: NetClassifier(SMALL, **QUICK).fit(X, y).predict(X[["age"]]), "feature names"),
-        (
-            lambda X, y: (X := X.to_numpy(object), NetClassifier(SMALL, **QUICK).fit(X, y).predict(X[:, :2])),
-            "has 2 features",
-        ),
-        (lambda X, y: NetClassifier(SMALL, **QUICK).fit(X.assign(age=np.inf), y), "infinity"),
-        (lambda X, y: NetClassifier(SMALL, mixup=0.2).fit(X, y), "mixup"),
-        (lambda X, y: NetClassifier("mlp").fit(X, y), "could not convert"),
-        (lambda X, y: TabularNetwork(embedding="periodi").build(4, 2), "Did you mean 'periodic'"),
-        (lambda X, y: TabularNetwork(sharing="all").build(4, 2), "sharing must be 'batch', 'mini' or None. Got 'all'"),
-        (lambda X, y: TabularNetwork(n_heads=0).build(4, 2), "n_heads must be positive integers"),
-    ],
-)
-def test_errors_say_what_is_wanted(call, message):
-    X, y = people()
-    with pytest.raises(ValueError, match=message):
-        call(X, y)
-
-
-def test_frames_go_through_scikit_learn():
-    X, y = people()
-    pipe = make_pipeline(FunctionTransformer(), NetClassifier(SMALL, **QUICK))
-    grid = GridSearchCV(pipe, {"netclassifier__network__hidden_sizes": [(4,), (8,)]}, cv=3, error_score="raise")
-    with ske.fused() as fusion:
-        grid.fit(X, y)
-    assert sorted(stack.n_members for stack in fusion.stacks) == [1, 3, 3]  # and the best one again
-    with ske.fused() as fusion:
-        bag = BaggingClassifier(NetClassifier(SMALL, **QUICK), 3, random_state=0)
-        scores = cross_validate(bag, X, y, cv=4, error_score="raise")
-    assert sorted(stack.n_members for stack in fusion.stacks) == [12]
-    assert np.isfinite(scores["test_score"]).all()
-
-
-@pytest.mark.parametrize("method", ["samme", "stagewise"])
-def test_frames_go_into_boosting(method):
-    X, y = people()
-    net = NetClassifier(TabularNetwork((16,)), lr=0.02, max_epochs=20, random_state=0)
-    boosting = BoostingClassifier(net, 3, method=method, random_state=0).fit(X, y)
-    assert boosting.predict_proba(X).shape == (120, 2)
-    if method == "stagewise":
-        boosting.set_params(corrective_epochs=1).fit(X, y)
 
 
 # ---- heads ----

@@ -23,6 +23,7 @@ from skensemble._fitting import checked
 from skensemble._random import seed_from
 from skensemble._types import Array, Floats, Integers
 from skensemble.boosting._methods import METHODS
+from skensemble.estimators import with_text_categories
 from skensemble.networks import MLP
 
 SMALL = {"network": MLP(hidden_sizes=(16,)), "lr": 0.01, "max_epochs": 20}
@@ -100,8 +101,8 @@ class Boosting(KnownNames, BaseEstimator, metaclass=ABCMeta):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         inputs = [get_tags(learner).input_tags for learner in self._learners()]
-        tags.input_tags.sparse = all(tag.sparse for tag in inputs)
-        tags.input_tags.allow_nan = all(tag.allow_nan for tag in inputs)
+        for kind in ("sparse", "allow_nan", "string", "categorical"):
+            setattr(tags.input_tags, kind, all(getattr(tag, kind) for tag in inputs))
         return tags
 
     def _learners(self):
@@ -113,7 +114,7 @@ class Boosting(KnownNames, BaseEstimator, metaclass=ABCMeta):
         tags = get_tags(self).input_tags
         return validate_data(
             self,
-            X,
+            with_text_categories(X) if tags.categorical else X,
             y,
             reset=reset,
             dtype=None,

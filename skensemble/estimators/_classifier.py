@@ -113,7 +113,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         For a network for tables, names, positions or a mask of the columns that are categories. "from_dtype" takes text
         and truth values, and a frame's columns of type "category"; an array of objects, as a bag makes of a frame,
-        knows no types: name columns of numbers that are categories.
+        knows no types: name columns of numbers that are categories, or put :func:`with_text_categories` before the bag.
     callbacks : list of skorch callbacks or None, default=None
         Copies of them take part in training.
     warm_start : bool, default=False

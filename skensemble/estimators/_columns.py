@@ -1,12 +1,16 @@
 """Columns of tables: which are categories, and rows as arrays of numbers, with codes for categories."""
 
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
 MISSING, UNKNOWN = 0, 1  # codes of no category
+_EPOCH, _DAY = np.datetime64("1970-01-01"), np.timedelta64(1, "D")
 
 
 def is_plain(X):
@@ -78,6 +82,46 @@ def encoded(X, categories, names=None):
         code_of = [MISSING if text is None else at.get(text, UNKNOWN) for text in values]
         numbers[:, j] = np.array(code_of, dtype=float)[codes]
     return numbers
+
+
+def with_text_categories(X: Any) -> Any:
+    """Write categories and truth values of a frame as text, and times as days.
+
+    Ensembles of scikit-learn make an array of a frame, which knows no types of columns, and refuse some frames: with
+    truth values or nullable numbers beside categories and no text, or with times. In what this returns text says what
+    is a category. It stands before them in a Pipeline, as ``FunctionTransformer(with_text_categories)``; the ensembles
+    of this package need no such step.
+
+    Parameters
+    ----------
+    X : array-like or pandas.DataFrame of shape (n_samples, n_features)
+        Rows.
+
+    Returns
+    -------
+    X : array-like or pandas.DataFrame of shape (n_samples, n_features)
+        A frame with columns of numbers and text, None where a category is missing, and times in days, since 1970 where
+        they are dates; frames of numbers, and all that is no frame, are handed back as they are.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skensemble import with_text_categories
+    >>> frame = pd.DataFrame({"size": pd.Categorical([3, 5]), "sold": [True, False], "weight": [0.5, 1.5]})
+    >>> with_text_categories(frame).to_numpy().tolist()
+    [['3', 'True', 0.5], ['5', 'False', 1.5]]
+    """
+    if not hasattr(X, "iloc") or X.ndim != 2 or is_plain(X):
+        return X
+    X = X.copy(deep=False)
+    for j, column in enumerate(_columns(X)):
+        kind = getattr(column.dtype, "kind", "O")
+        if str(column.dtype) == "category" or kind == "b":
+            values, codes = _distinct(column)
+            X.isetitem(j, np.array(values, dtype=object)[codes])
+        elif kind in "mM":
+            X.isetitem(j, _numbers(column, X.columns[j]))
+    return X
 
 
 def validated(estimator, X, y, *, reset, of_y):
@@ -162,15 +206,22 @@ def _is_categorical(column):
     kind = getattr(column.dtype, "kind", "O")
     if hasattr(column, "iloc") and (str(column.dtype) == "category" or kind == "b"):
         return True
-    return kind in "OUST" and not all(_is_number(value) or _is_missing(value) for value in column)
+    if kind not in "OUST":
+        return False
+    present = [value for value in column if not _is_missing(value)]
+    return not present or not all(_is_number(value) or _is_time(value) for value in present)
 
 
 def _is_number(value):
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    return isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_)
+
+
+def _is_time(value):
+    return isinstance(value, date | timedelta | np.datetime64 | np.timedelta64)
 
 
 def _is_missing(value):
-    if isinstance(value, Real):
+    if isinstance(value, Real | Decimal | np.datetime64 | np.timedelta64):
         return value != value
     return value is None or type(value).__name__ in ("NAType", "NaTType")
 
@@ -201,18 +252,30 @@ def _texts(column):
 
 
 def _numbers(column, name):
-    if getattr(column.dtype, "kind", "O") in "mM":
-        column = np.asarray(column)
-        unit = "M8[us]" if column.dtype.kind == "M" else "m8[us]"
-        days = column.astype(unit).astype(np.int64) / 86_400_000_000
-        return np.where(np.isnat(column), np.nan, days)
+    """A column as floats, NaN where one is missing; times in days, since 1970 where they are dates."""
     try:
         if getattr(column.dtype, "kind", "O") in "biuf" and not hasattr(column, "iloc"):
             return column
-        return np.array([np.nan if _is_missing(value) else float(value) for value in column])
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "mM":
+            return _days(np.asarray(column))
+        return np.array([_number(value) for value in column])
     except (TypeError, ValueError):
         value = next(value for value in column if not _is_missing(value) and not _is_number(value))
         raise ValueError(
             f"Column {name!r} must hold numbers. Got {value!r}; name it in categorical_features where it holds "
             "categories."
         ) from None
+
+
+def _number(value):
+    if _is_missing(value):
+        return np.nan
+    if not _is_time(value):
+        return float(value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    return _days(np.asarray(value, dtype="m8[us]" if isinstance(value, timedelta | np.timedelta64) else "M8[us]"))
+
+
+def _days(times):
+    return (times - _EPOCH if times.dtype.kind == "M" else times) / _DAY

@@ -8,6 +8,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from torch import nn
 
+from skensemble.estimators import with_text_categories
+
 
 def doubles(values):
     """Values as a tensor of float64."""
@@ -86,7 +88,7 @@ def _imputer(step):
 
 
 _LAYERS = {
-    FunctionTransformer: lambda step: nn.Identity() if step.func is None else None,
+    FunctionTransformer: lambda step: nn.Identity() if step.func in (None, with_text_categories) else None,
     MaxAbsScaler: lambda step: _Scale(None, step.scale_),
     MinMaxScaler: _min_max,
     PCA: _pca,

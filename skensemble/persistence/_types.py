@@ -70,7 +70,12 @@ def known():
         "DTypeNode": frozenset({"numpy.dtype"}),
         "DictNode": frozenset(_PLAIN),
         "FunctionNode": frozenset(
-            {"skensemble.boosting._losses._pinball", "skorch.utils.to_numpy", *_score_functions()}
+            {
+                "skensemble.boosting._losses._pinball",
+                "skensemble.estimators._columns.with_text_categories",
+                "skorch.utils.to_numpy",
+                *_score_functions(),
+            }
         ),
         "ListNode": frozenset({"builtins.list"}),
         "MaskedArrayNode": frozenset({"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"}),
