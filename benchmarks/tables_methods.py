@@ -1,6 +1,7 @@
 """The methods that `tables.py` measures, as rows of a table, and the form in which each family gets the features.
 
-- ``network="tabular"`` gets the frame as it is: numbers, categories, and gaps in both.
+- ``network="tabular"`` gets the frame as it is: numbers, categories, and gaps in both; categories as text, since
+  scikit-learn's bags make an array of it.
 - pytabkit gets the frame too, and has its own encoding of categories; since it refuses numbers that are missing, they
   are the median, with a column that says so.
 - Trees get codes: categories first, as numbers, then the numbers as they are; what is missing, and a category that
@@ -62,7 +63,11 @@ def as_filled_frame():
     return steps.set_output(transform="pandas")
 
 
-ENCODERS = {"frame": FunctionTransformer, "filled": as_filled_frame, "codes": as_codes, "numbers": as_numbers}
+def as_frame():
+    return FunctionTransformer(ske.with_text_categories)
+
+
+ENCODERS = {"frame": as_frame, "filled": as_filled_frame, "codes": as_codes, "numbers": as_numbers}
 
 
 @dataclass(frozen=True)
