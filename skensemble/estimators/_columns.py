@@ -208,8 +208,14 @@ def _is_categorical(column):
         return True
     if kind not in "OUST":
         return False
-    present = [value for value in column if not _is_missing(value)]
-    return not present or not all(_is_number(value) or _is_time(value) for value in present)
+    empty = True
+    for value in column:
+        if _is_missing(value):
+            continue
+        if not (_is_number(value) or _is_time(value)):
+            return True
+        empty = False
+    return empty
 
 
 def _is_number(value):
@@ -254,10 +260,11 @@ def _texts(column):
 def _numbers(column, name):
     """A column as floats, NaN where one is missing; times in days, since 1970 where they are dates."""
     try:
-        if getattr(column.dtype, "kind", "O") in "biuf" and not hasattr(column, "iloc"):
-            return column
-        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "mM":
-            return _days(np.asarray(column))
+        kind = column.dtype.kind if isinstance(column.dtype, np.dtype) or hasattr(column.dtype, "tz") else "O"
+        if kind in "biuf":
+            return np.asarray(column)
+        if kind in "mM":
+            return _days(np.asarray(column, dtype=f"{kind}8[us]"))
         return np.array([_number(value) for value in column])
     except (TypeError, ValueError):
         value = next(value for value in column if not _is_missing(value) and not _is_number(value))
