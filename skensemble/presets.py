@@ -41,9 +41,9 @@ def fast(task: Task, *, random_state: RandomState = None) -> Pipeline:
     Returns
     -------
     model : Pipeline
-        Not fitted, of the steps "frame", :func:`skensemble.with_text_categories`, so that data frames go in
-        as they are, and "bag", a BaggingClassifier or BaggingRegressor. Inside :func:`skensemble.fused`, its networks
-        are trained as one.
+        Not fitted, of the steps "frame", :func:`skensemble.with_text_categories`, so that data frames go in as they
+        are, and "bag", a BaggingClassifier or BaggingRegressor. Inside :func:`skensemble.fused`, its networks are
+        trained as one.
 
     Raises
     ------
