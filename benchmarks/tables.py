@@ -70,6 +70,7 @@ def read(path):
     X = X.drop(columns=LEFT_OUT.get(path.stem, []))
     for name in DATES.get(path.stem, []):
         X[name] = (pandas.to_datetime(X[name]) - pandas.Timestamp("1970-01-01")).dt.days
+    X = ske.with_text_categories(X)  # scikit-learn takes no truth values beside categories
     X = X.astype({name: "category" for name in X if X[name].dtype.kind not in "fiu"})
     task = guess_task(y)
     if task == "regression":

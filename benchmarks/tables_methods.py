@@ -1,7 +1,6 @@
 """The methods that `tables.py` measures, as rows of a table, and the form in which each family gets the features.
 
-- ``network="tabular"`` gets the frame as it is: numbers, categories, and gaps in both; categories as text, since
-  scikit-learn's bags make an array of it.
+- ``network="tabular"`` gets the frame as it is: numbers, categories, and gaps in both.
 - pytabkit gets the frame too, and has its own encoding of categories; since it refuses numbers that are missing, they
   are the median, with a column that says so.
 - Trees get codes: categories first, as numbers, then the numbers as they are; what is missing, and a category that
@@ -63,11 +62,7 @@ def as_filled_frame():
     return steps.set_output(transform="pandas")
 
 
-def as_frame():
-    return FunctionTransformer(ske.with_text_categories)
-
-
-ENCODERS = {"frame": as_frame, "filled": as_filled_frame, "codes": as_codes, "numbers": as_numbers}
+ENCODERS = {"frame": FunctionTransformer, "filled": as_filled_frame, "codes": as_codes, "numbers": as_numbers}
 
 
 @dataclass(frozen=True)
