@@ -40,7 +40,9 @@ def loss_of(record, kind):
 
 
 def mean_by_set(records, methods, value):
-    """Mean of `value(record)` over the splits that all of the methods have, by set and method.
+    """Mean of `value(record)` over the splits that all of the methods have, by set and method, to seven digits.
+
+    So many are kept that what is equal but for rounding is level.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def mean_by_set(records, methods, value):
     for (name, _), found in cells.items():
         if all(method in found for method in methods):
             rows[name].append([found[method] for method in methods])
-    return {name: np.mean(values, axis=0) for name, values in rows.items()}
+    return {name: np.array([float(f"{mean:.7g}") for mean in np.mean(values, axis=0)]) for name, values in rows.items()}
 
 
 def mean_ranks(losses):
