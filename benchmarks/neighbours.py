@@ -14,47 +14,28 @@ from pathlib import Path
 
 import numpy as np
 import pandas
-from sklearn.ensemble import (
-    BaggingClassifier,
-    BaggingRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from sklearn.model_selection import GroupShuffleSplit
+from tables_methods import METHODS
 
 import skensemble as ske
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 NAMES = ("forest", "histgb", "bag of 4")
-BAG = {"n_estimators": 4, "max_samples": 0.9, "bootstrap": False}
 
 
-def classifiers(seed):
-    return (
-        RandomForestClassifier(random_state=seed),
-        HistGradientBoostingClassifier(random_state=seed),
-        BaggingClassifier(ske.NetClassifier("tabular"), **BAG, random_state=seed),
-    )
+def methods(task, seed):
+    bag = METHODS["subsamples-tabular"].build(task, seed, 0).set_params(n_estimators=4)
+    return METHODS["forest"].build(task, seed, 0), METHODS["histgb"].build(task, seed, 0), bag
 
 
-def regressors(seed):
-    return (
-        RandomForestRegressor(random_state=seed),
-        HistGradientBoostingRegressor(random_state=seed),
-        BaggingRegressor(ske.NetRegressor("tabular"), **BAG, random_state=seed),
-    )
-
-
-def scores(methods, metric, X, y, groups, seed, n_train=None, n_test=None):
+def scores(task, metric, X, y, groups, seed, n_train=None, n_test=None):
     """The score of each method, where rows of one group are all in training or all in the test."""
     parts = next(GroupShuffleSplit(test_size=0.2, random_state=seed).split(X, y, groups))
     random = np.random.RandomState(seed)
     train, test = (random.permutation(rows)[:n] for rows, n in zip(parts, (n_train, n_test), strict=True))
     found = []
-    for model in methods(seed):
+    for model in methods(task, seed):
         with ske.fused():
             model.fit(X[train], y[train])
         found.append(metric(y[test], model.predict(X[test])))
@@ -78,7 +59,7 @@ def electricity():
         return 100 * accuracy_score(y, predicted)
 
     X = frame.to_numpy(float)
-    show("accuracy on electricity, %", groupings, 3, 2, classifiers, percent, X, y, n_train=12500, n_test=9000)
+    show("accuracy on electricity, %", groupings, 3, 2, "classification", percent, X, y, n_train=12500, n_test=9000)
 
 
 def energy():
@@ -93,7 +74,7 @@ def energy():
         "building and windows": alike_but_for("Orientation"),
         "building and area of windows": alike_but_for("Orientation", "Glazing Area Distribution"),
     }
-    show("RMSE on energy", groupings, 10, 4, regressors, root_mean_squared_error, frame.to_numpy(float), y)
+    show("RMSE on energy", groupings, 10, 4, "regression", root_mean_squared_error, frame.to_numpy(float), y)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,17 @@ def test_means_are_of_the_splits_that_all_methods_have(summary):
     assert means["a"].tolist() == [5.0, 2.0]
 
 
+def test_means_that_differ_by_rounding_are_level(summary):
+    records = [
+        record("a", split, method, rmse=value)
+        for method, values in (("m", (0.1, 0.2, 0.3)), ("n", (0.3, 0.2, 0.1)))
+        for split, value in enumerate(values)
+    ]
+    means = summary.mean_by_set(records, ["m", "n"], lambda record: record["scores"]["rmse"])["a"]
+    assert np.mean([0.1, 0.2, 0.3]) != np.mean([0.3, 0.2, 0.1])
+    assert summary.wins(means[:1], means[1:]) == (0, 1, 0)
+
+
 def test_ranks_of_a_set_add_up_whatever_is_tied(summary):
     losses = np.random.default_rng(0).integers(0, 3, size=(50, 4)).astype(float)
     ranks = summary.mean_ranks(losses)

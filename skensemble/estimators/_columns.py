@@ -115,11 +115,10 @@ def with_text_categories(X: Any) -> Any:
         return X
     X = X.copy(deep=False)
     for j, column in enumerate(_columns(X)):
-        kind = getattr(column.dtype, "kind", "O")
-        if str(column.dtype) == "category" or kind == "b":
+        if _has_type_of_categories(column):
             values, codes = _distinct(column)
             X.isetitem(j, np.array(values, dtype=object)[codes])
-        elif kind in "mM":
+        elif getattr(column.dtype, "kind", "O") in "mM":
             X.isetitem(j, _numbers(column, X.columns[j]))
     return X
 
@@ -202,11 +201,15 @@ def _mask(categorical_features, n_features, names):
     )
 
 
+def _has_type_of_categories(column):
+    """Whether it is a frame's column of categories or truth values."""
+    return hasattr(column, "iloc") and (str(column.dtype) == "category" or getattr(column.dtype, "kind", "O") == "b")
+
+
 def _is_categorical(column):
-    kind = getattr(column.dtype, "kind", "O")
-    if hasattr(column, "iloc") and (str(column.dtype) == "category" or kind == "b"):
+    if _has_type_of_categories(column):
         return True
-    if kind not in "OUST":
+    if getattr(column.dtype, "kind", "O") not in "OUST":
         return False
     empty = True
     for value in column:
