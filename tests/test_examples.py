@@ -237,7 +237,7 @@ def spam(found):
         assert means[one]["accuracy"] > means["linear, C=1"]["accuracy"] + 0.005
         assert means[one]["log loss"] < means["linear, C=1"]["log loss"] / 1.8
         assert abs(means[one]["average precision"] - means["linear, C=1"]["average precision"]) < 0.006
-    assert abs(found["changes"]["one network"][0]) < 0.005
+    assert abs(found["changes"]["one network"][0]) < 0.0025  # either sign, by the versions of the libraries
     assert not set(found["X_train"]) & set(found["X_test"])
     linear, bag = (found["missed"][name] for name in ("linear, C=100", "bag of 16"))
     assert 2 * (linear & bag).sum() > max(linear.sum(), bag.sum()) > 0

@@ -151,6 +151,13 @@ def test_times_are_days_and_what_is_a_number_is_one_in_arrays_too(column, expect
         np.testing.assert_allclose(encoded(X, [None])[:, 0], expected, rtol=0, atol=1e-9)
 
 
+def test_what_is_missing_is_no_category_whatever_its_type():
+    column = np.array([Decimal(1), Decimal("NaN"), None, np.nan, pd.NA, pd.NaT, np.datetime64("NaT")], dtype=object)
+    known = learn_categories(column[:, None], [0])
+    assert known[0].tolist() == ["1"]
+    assert encoded(column[:, None], known)[:, 0].tolist() == [2, 0, 0, 0, 0, 0, 0]
+
+
 def test_a_column_of_objects_that_is_missing_in_training_may_hold_anything_later():
     X, y = people()
     X = X.to_numpy(dtype=object)
@@ -173,6 +180,7 @@ def test_text_says_in_an_array_what_a_category_is():
     X, _ = untextual()
     told = with_text_categories(X)
     assert list(told.columns) == list(X.columns)
+    assert told["day"].tolist() == list(range(18262, 18262 + len(X)))
     array = told.to_numpy(dtype=object)
     known = learn_categories(X, "from_dtype")
     assert [None if one is None else one.tolist() for one in known] == [
